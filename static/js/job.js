@@ -1,0 +1,120 @@
+// A job's own page: follows the job, and says each of its steps as it comes.
+import { tell, tick } from "./clock.js";
+import { Live } from "./live.js";
+import { clone, part, setText } from "./page.js";
+import { renderConnection } from "./panels/connection.js";
+import { fillProgress, toggleActions } from "./rows.js";
+import { say } from "./say.js";
+import { State } from "./state.js";
+import { note, took } from "./words.js";
+import "./actions.js";
+
+const KEPT = 2000; // log lines in the document
+const STEPS = { created: "created_at", due: "run_at", started: "started_at", ended: "finished_at" };
+
+const root = document.getElementById("job");
+const id = Number(root.dataset.id);
+const state = new State();
+let job = null;
+
+const pretty = (value) => JSON.stringify(value, null, 2);
+
+function facts() {
+  return {
+    kind: job.kind,
+    state: job.overdue ? `${job.state}, overdue` : job.state,
+    note: note(job),
+    queue: job.queue,
+    priority: job.priority,
+    attempt: `${job.attempt} of ${job.max_attempts}`,
+    "time limit": job.timeout ? `${job.timeout} s` : "none",
+    crashes: job.crashes,
+    "unique key": job.unique_key ?? "none",
+    revision: job.revision,
+    payload: pretty(job.payload),
+    result: pretty(job.result),
+  };
+}
+
+function render(news) {
+  if (job && news.revision < job.revision) return;
+  job = news;
+  root.dataset.state = job.state;
+  root.querySelector(".head use").setAttribute("href", `#shape-${job.state}`);
+  for (const [name, text] of Object.entries(facts())) setText(part(root, name), text);
+  part(root, "result-block").hidden = job.state !== "done";
+  document.body.dataset.title = `${job.id} ${job.kind}: ${job.state}`;
+  fillProgress(root, job);
+  toggleActions(root, job.state);
+  renderTimeline();
+  renderAttempts();
+  renderConnection(state, live);
+}
+
+function renderTimeline() {
+  let before = null;
+  for (const [name, field] of Object.entries(STEPS)) {
+    const step = root.querySelector(`[data-step="${name}"]`);
+    step.hidden = !job[field];
+    tell(part(step, "time"), job[field]);
+    setText(part(step, "gap"), before && job[field] ? `+ ${took(Date.parse(job[field]) - Date.parse(before))}` : "");
+    before = job[field] ?? before;
+  }
+}
+
+function renderAttempts() {
+  const list = part(root, "attempts");
+  if (list.dataset.shown === String(job.revision)) return;
+  list.dataset.shown = job.revision;
+  list.replaceChildren(...job.history.map(attempt));
+}
+
+function attempt(one) {
+  const item = clone("attempt");
+  const look = one.outcome === "timeout" ? "failed" : one.outcome;
+  item.dataset.state = look;
+  item.querySelector("use").setAttribute("href", `#shape-${look}`);
+  setText(part(item, "title"), `attempt ${one.attempt}: ${one.outcome}`);
+  tell(part(item, "time"), one.ended_at);
+  setText(part(item, "took"), `took ${took(Date.parse(one.ended_at) - Date.parse(one.started_at))}`);
+  setText(part(item, "error"), one.error ? `${one.error.type}: ${one.error.message}` : "");
+  setText(part(item, "traceback"), one.error?.traceback);
+  item.querySelector("details").hidden = !one.error?.traceback;
+  return item;
+}
+
+function append(lines) {
+  const log = part(root, "log");
+  const low = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+  log.append(...lines.map(logLine));
+  while (log.childElementCount > KEPT) log.firstElementChild.remove();
+  if (low) log.scrollTop = log.scrollHeight;
+}
+
+function logLine(line) {
+  const item = clone("log-line");
+  item.dataset.level = line.level;
+  tell(part(item, "time"), line.at, "clock");
+  setText(part(item, "level"), line.level);
+  setText(part(item, "message"), line.message);
+  return item;
+}
+
+async function follow() {
+  const { status, body } = await live.ask("follow", { id });
+  if (status === 200) return render(body);
+  say(status === 404 ? "This job is no longer there: it was deleted, or forgotten by its age." : "The server does not let this page follow the job.", true);
+}
+
+const live = new Live(state, {
+  onChange: () => {},
+  onWord: (now) => renderConnection(state, now),
+  onRestart: () => {},
+});
+live.socket.on("connect", () => follow().catch(() => {}));
+live.socket.on("job", (news) => {
+  if (news.job.id !== id) return;
+  append(news.log ?? []);
+  render(news.job);
+});
+tick(() => live.tick());

@@ -1,0 +1,80 @@
+// The dashboard: one state, drawn once a frame, whatever arrives in between.
+import { call } from "./api.js";
+import { tick } from "./clock.js";
+import { List } from "./lists.js";
+import { Live } from "./live.js";
+import { setText } from "./page.js";
+import { renderConnection } from "./panels/connection.js";
+import { renderCounts, summary } from "./panels/counts.js";
+import { renderPause } from "./panels/pause.js";
+import { setUpPush } from "./panels/push.js";
+import { say } from "./say.js";
+import { State } from "./state.js";
+import { followAddress, tab } from "./views.js";
+import "./keys.js";
+
+const SUMMARY_EVERY = 10000; // ms between two summaries read aloud
+const ASK_AGAIN = 1000; // ms between two requests for what the lists miss
+
+const $ = (id) => document.getElementById(id);
+const state = new State();
+let frame = 0;
+let told = 0;
+let asked = 0;
+
+function redraw() {
+  frame ||= requestAnimationFrame(draw);
+}
+
+const job = (name) => ({ rows: (s) => s.list(name), total: (s) => s.counts[name] ?? 0 });
+const lists = Object.fromEntries(["todo", "running", "done", "failed", "cancelled", "scheduled"].map((name) => [name, new List($(name), job(name), redraw)]));
+lists.rejected = new List($("rejected"), { rows: (s) => s.rejections, total: (s) => s.refused, template: "rejection-row" }, redraw);
+
+function draw() {
+  frame = 0;
+  if (state.epoch === null) return;
+  for (const name of ["todo", "running", "rejected", tab()]) lists[name].render(state);
+  renderCounts($("counts"), state);
+  renderPause($("paused"), state);
+  renderConnection(state, live);
+  if (!$("welcome").hidden) $("welcome").hidden = Object.values(state.counts).some(Boolean) || state.refused > 0;
+  fillUp();
+}
+
+// What the snapshot could not hold: the rest of todo's head, and a tab whose jobs are older than the newest hundred.
+function fillUp() {
+  if (live.word !== "connected" || performance.now() - asked < ASK_AGAIN) return;
+  if (state.thin) return ask(() => live.ask("resync"));
+  const name = tab();
+  const missing = Math.min(100, state.counts[name] ?? 0) - state.list(name).length;
+  if (missing > 0 && name !== "scheduled") ask(() => call("GET", `/jobs?state=${name}&limit=100`).then((page) => page.jobs.forEach(takeWhole)));
+}
+
+async function ask(question) {
+  asked = performance.now();
+  await question().then(redraw, () => {});
+}
+
+function takeWhole(whole) {
+  if (!state.jobs.has(whole.id)) state.take({ preview: JSON.stringify(whole.payload).slice(0, 200), ...whole });
+}
+
+function summarise() {
+  if (performance.now() - told < SUMMARY_EVERY || state.epoch === null) return;
+  told = performance.now();
+  setText($("summary"), summary(state));
+}
+
+const live = new Live(state, {
+  onChange: redraw,
+  onWord: (now) => renderConnection(state, now),
+  onRestart: () => say("The server was restarted; this is its state now."),
+});
+
+setUpPush($("push"), (id) => state.rejections.find((one) => one.id === id));
+followAddress(redraw);
+tick(() => {
+  live.tick();
+  summarise();
+  if (state.epoch !== null) renderCounts($("counts"), state);
+});

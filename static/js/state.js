@@ -1,0 +1,117 @@
+// What this page knows of the queue: the newest revision of each job, and the order of those that wait.
+const SHOWN = 100; // rows a list
+const FINISHED = new Set(["done", "failed", "cancelled"]);
+const SLACK = 2 * SHOWN; // finished jobs kept of each state before the oldest are let go
+
+export class State {
+  epoch = null;
+  seq = 0;
+  counts = {};
+  paused = false;
+  pausedQueues = {};
+  jobs = new Map();
+  order = []; // ids of the todo jobs known to stand at the head, next first
+  rejections = [];
+
+  // Begins anew from the server's full picture. Returns whether the server was restarted in between.
+  snapshot(body) {
+    const restarted = this.epoch !== null && body.epoch !== this.epoch;
+    const all = [...body.todo, ...body.scheduled, ...body.running, ...body.finished];
+    this.jobs = new Map(all.map((job) => [job.id, job]));
+    this.order = body.todo.map((job) => job.id);
+    this.rejections = [];
+    this.#refuse(body.rejections);
+    this.#stand(body);
+    return restarted;
+  }
+
+  // Takes in what changed. False: something before it is missing (or another epoch), nothing was taken in.
+  changes(body) {
+    if (body.epoch !== this.epoch || body.from > this.seq) return false;
+    if (body.seq < this.seq) return true;
+    for (const job of body.jobs) this.take(job);
+    for (const id of body.forgotten) this.#forget(id);
+    this.#refuse(body.rejections);
+    this.#stand(body);
+    this.progress(body.progress ?? {});
+    return true;
+  }
+
+  // Takes in one job, unless what is known is newer.
+  take(job) {
+    const known = this.jobs.get(job.id);
+    if (known && known.revision > job.revision) return;
+    if (job.state === "todo") this.#enqueue(job, known);
+    else if (known?.state === "todo") this.order = this.order.filter((id) => id !== job.id);
+    this.jobs.set(job.id, job);
+    if (FINISHED.has(job.state)) this.#letGo(job.state);
+  }
+
+  progress(news) {
+    for (const [id, progress] of Object.entries(news)) {
+      const job = this.jobs.get(Number(id));
+      if (job?.state === "running") this.jobs.set(job.id, { ...job, progress });
+    }
+  }
+
+  // The rows of one list, in order, at most 100.
+  list(state) {
+    if (state === "todo") return this.order.slice(0, SHOWN).map((id) => this.jobs.get(id));
+    return this.#of(state).sort(ORDER[state]).slice(0, SHOWN);
+  }
+
+  // How many pushes were refused since the store was made: their ids are counted from 1.
+  get refused() {
+    return this.rejections[0]?.id ?? 0;
+  }
+
+  // Whether the head of todo ran low while more wait behind it that were never told.
+  get thin() {
+    return this.order.length < Math.min(SHOWN / 2, this.counts.todo ?? 0);
+  }
+
+  #of(state) {
+    return [...this.jobs.values()].filter((job) => job.state === state);
+  }
+
+  // To the tail of its priority; behind a gap (jobs never told) it is only counted.
+  #enqueue(job, known) {
+    if (known?.state === "todo") return;
+    const whole = this.order.length >= (this.counts.todo ?? 0);
+    const after = this.order.findLastIndex((id) => this.jobs.get(id).priority >= job.priority);
+    if (job.position && job.position <= this.order.length) this.order.splice(job.position - 1, 0, job.id);
+    else if (whole || after < this.order.length - 1) this.order.splice(after + 1, 0, job.id);
+  }
+
+  #refuse(fresh) {
+    const all = new Map([...this.rejections, ...fresh].map((one) => [one.id, one]));
+    this.rejections = [...all.values()].sort((a, b) => b.id - a.id).slice(0, SHOWN);
+  }
+
+  #forget(id) {
+    this.order = this.order.filter((other) => other !== id);
+    this.jobs.delete(id);
+  }
+
+  #letGo(state) {
+    const held = this.#of(state);
+    if (held.length > SLACK) for (const job of held.sort(ORDER[state]).slice(SHOWN)) this.jobs.delete(job.id);
+  }
+
+  #stand(body) {
+    this.epoch = body.epoch;
+    this.seq = body.seq;
+    this.counts = body.counts;
+    this.paused = body.paused;
+    this.pausedQueues = body.paused_queues ?? {};
+  }
+}
+
+const byTime = (field, sign) => (a, b) => sign * (a[field] ?? "").localeCompare(b[field] ?? "") || sign * (a.id - b.id);
+const ORDER = {
+  running: byTime("started_at", 1),
+  scheduled: byTime("run_at", 1),
+  done: byTime("finished_at", -1),
+  failed: byTime("finished_at", -1),
+  cancelled: byTime("finished_at", -1),
+};

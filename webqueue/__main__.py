@@ -1,0 +1,5 @@
+"""``python -m webqueue``: the command line."""
+
+from webqueue.cli import main
+
+main()

@@ -1,0 +1,371 @@
+"""The core as one object: starts and stops the threads, and is what the shell calls."""
+
+import itertools
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+from webqueue import context, stores
+from webqueue.consumer import Consumer
+from webqueue.errors import Draining, NotRunning, QueueFull, Rejected, Unfit
+from webqueue.estimate import Pace
+from webqueue.executor import Executor
+from webqueue.feed import Feed
+from webqueue.fitness import Fitness
+from webqueue.handlers import Handlers
+from webqueue.job import Job, Rejection, State
+from webqueue.look import Look
+from webqueue.redaction import capped
+from webqueue.settings import Settings
+from webqueue.stores.base import NoRoom, Page, Pushed
+from webqueue.stores.local import LocalStore
+from webqueue.stores.tables import Filter
+from webqueue.stores.upkeep import Retention
+from webqueue.timers import Timers
+
+__all__ = ["Engine", "Page", "Pushed"]
+
+FORKED: Final = (
+    "This process was forked from the one that set webqueue up, so it has no consumers and no store. Under gunicorn drop "
+    "--preload; or create the app with start=False and call app.extensions['webqueue'].start() in the post_fork hook."
+)
+FULL: Final = "The queue is full."
+STOPPED: Final = "webqueue is not running in this process: call start() first."
+
+
+def wall_clock() -> int:
+    """µs since 1970."""
+    return time.time_ns() // 1000
+
+
+class Engine:
+    """A job queue with its consumers. Lives as long as the application; ``start`` and ``stop`` bear being called twice."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Handlers,
+        run_in: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        *,
+        demo: bool = False,
+        clock: Callable[[], int] = wall_clock,
+    ) -> None:
+        self.settings = settings
+        self.handlers = handlers
+        self.demo = demo
+        self.feed = Feed()
+        self._run_in = run_in
+        self._clock = clock
+        self._address = stores.parse(settings.store)
+        self._groups = settings.consumers_by_queue()
+        self._fitness = Fitness(handlers, clock)
+        self._life = threading.RLock()
+        """Held while starting and stopping."""
+        self._running = False
+        self._draining = False
+        self._forked = False
+        self._waiters = threading.BoundedSemaphore(max(1, settings.http_threads // 2))
+        self._waiting: set[threading.Event] = set()
+        self._build()
+        _ENGINES.add(self)
+
+    def _build(self) -> None:
+        self._timers = Timers()
+        self._pace = Pace()
+        self._store: LocalStore = stores.make_store(
+            self._address,
+            feed=self.feed,
+            timers=self._timers,
+            clock=self._clock,
+            consumers=self._groups,
+            kinds=frozenset(self.handlers.kinds()),
+            limits=self.handlers.limits(),
+            max_todo=self.settings.max_todo,
+            retention=Retention(self.settings.keep_finished, self.settings.keep_days),
+        )
+        self._executor = Executor(self.handlers, self._store, self._timers, self._pace, self._clock, self._run_in)
+        slots = itertools.count()
+        self._consumers = [
+            Consumer(self._store, self._executor, group, next(slots))
+            for group, number in self._groups.items()
+            for _ in range(number)
+        ]
+        self._look = Look(self._store, self._executor, self._pace, self._consumers, self._groups, self.handlers)
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """What a person calls the store: its file's name, or "memory"."""
+        return self._address.name
+
+    @property
+    def durability(self) -> str:
+        """What survives, in words."""
+        return self._address.durability
+
+    def start(self) -> None:
+        """Open the store and start the consumers. Raises StoreError, SettingsError."""
+        with self._life:
+            if self._running:
+                return
+            if self._draining or self._forked:  # a second life: nothing of the first one may be left in it
+                self._draining = self._forked = False
+                self.feed = Feed()
+                self._build()
+            self._timers.start()
+            try:
+                self._store.open()
+            except Exception:
+                self._timers.stop()
+                raise
+            context.capture_logging()
+            self._running = True
+            for consumer in self._consumers:
+                consumer.start()
+
+    def drain(self) -> None:
+        """Take no more pushes and start nothing more. Only sets flags: it may be called in a signal handler."""
+        self._draining = True
+        self._store.drain()
+
+    def stop(self, grace: float | None = None) -> None:
+        """Drain, give what runs *grace* seconds (the setting's unless given), put the rest back, and let go of the store."""
+        with self._life:
+            if not self._running:
+                return
+            grace = self.settings.grace if grace is None else grace
+            self.drain()
+            self._store.leaving(grace)
+            self._store.stop_claims()
+            for event in list(self._waiting):
+                event.set()
+            deadline = time.monotonic() + grace
+            for consumer in self._consumers:
+                consumer.join(max(0.0, deadline - time.monotonic()))
+            self._running = False
+            self._store.close()
+            self._timers.stop()
+            self.feed.close()
+
+    def ready(self) -> list[str]:
+        """Why it is not ready to take pushes and run them; empty where it is."""
+        if self._forked or not self._running:
+            return [FORKED if self._forked else STOPPED]
+        reasons = ["it is shutting down"] if self._draining else []
+        dead = sum(not consumer.alive for consumer in self._consumers)
+        if dead and not self._draining:
+            reasons.append(f"{dead} of {len(self._consumers)} consumers are dead")
+        if not self._store.writable:
+            reasons.append("the store can't be written")
+        return reasons
+
+    def forked(self) -> None:
+        """Called in a forked child: this copy does nothing any more."""
+        if self._running or self._forked:
+            self._store.forked()
+        self._life = threading.RLock()
+        self._running = False
+        self._forked = True
+
+    def _check_open(self) -> None:
+        if not self._running:
+            raise NotRunning(FORKED if self._forked else STOPPED)
+
+    def _check_pushes(self) -> None:
+        self._check_open()
+        if self._draining:
+            raise Draining("webqueue is shutting down: push again in a few seconds.")
+
+    # -- pushing -------------------------------------------------------------------------------------------------
+
+    def push(self, body: object, idempotency_key: str | None = None) -> Pushed:
+        """Accept one push; durable when it returns. Raises Rejected, QueueFull, KeyReused, Unavailable."""
+        (answer,) = self._push([body], idempotency_key)
+        if isinstance(answer, Rejection):
+            raise self._refusal(answer)
+        return answer
+
+    def push_many(self, bodies: Sequence[object]) -> list[Pushed | Rejection]:
+        """Accept many in one flush; for each, in order, what became of it. Raises Unavailable: then none is accepted."""
+        return self._push(bodies, None)
+
+    def reject(self, body: object, errors: Mapping[str, Any], reason: str = "The push is unfit.") -> Rejection:
+        """Record an unfit push, and tell everybody."""
+        kind, payload = (body.get("kind"), body.get("payload")) if isinstance(body, dict) else (None, body)
+        handler = self.handlers.get(kind) if isinstance(kind, str) else None
+        text = None if payload is None else capped(payload, handler.secret if handler else ())
+        shown = kind[:200] if isinstance(kind, str) else None
+        rejection = Rejection(self._store.next_rejection(), self._clock(), shown, reason, dict(errors), text)
+        self._store.reject(rejection)
+        return rejection
+
+    def _push(self, bodies: Sequence[object], idempotency_key: str | None) -> list[Pushed | Rejection]:
+        self._check_pushes()
+        checked = [self._checked(body, idempotency_key) for body in bodies]
+        drafts = [one for one in checked if isinstance(one, Job)]
+        answers = iter(self._store.push(drafts)) if drafts else iter(())
+        return [
+            self.reject(body, one.errors) if isinstance(one, Unfit) else self._answered(body, next(answers))
+            for body, one in zip(bodies, checked, strict=True)
+        ]
+
+    def _checked(self, body: object, idempotency_key: str | None) -> Job | Unfit:
+        try:
+            return self._fitness.check(body, idempotency_key)
+        except Unfit as unfit:
+            return unfit
+
+    def _answered(self, body: object, answer: Pushed | NoRoom | Exception) -> Pushed | Rejection:
+        if isinstance(answer, Pushed):
+            return answer
+        if isinstance(answer, Exception):
+            raise answer
+        message = f"The queue is full: {answer.most:,} jobs wait."
+        return self.reject(body, {"_schema": [message]}, FULL)
+
+    def _refusal(self, rejection: Rejection) -> Rejected:
+        if rejection.reason == FULL:
+            return QueueFull(rejection.id, rejection.errors, FULL, self._look.retry_after())
+        return Rejected(rejection.id, rejection.errors, rejection.reason)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def job(self, id: int) -> Job:
+        """The job as it stands. Raises JobNotFound."""
+        self._check_open()
+        return self._look.at(self._store.get(id))
+
+    def seen(self, pushed: Pushed) -> Job:
+        """The job of an answer to a push, with its place in the queue."""
+        return self._look.at(pushed.job, fresh=pushed.fresh)
+
+    def jobs(
+        self,
+        state: str | None = None,
+        kind: str | None = None,
+        queue: str | None = None,
+        q: str | None = None,
+        cursor: int | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Jobs that match, newest first."""
+        self._check_open()
+        page = self._store.page(Filter(state, kind, queue, text=q), cursor, limit)
+        return Page(self._look.at_all(page.items), page.next)
+
+    def log(self, id: int, cursor: int | None = None, limit: int = 100) -> Page:
+        """A job's log lines, oldest first. Raises JobNotFound."""
+        self._check_open()
+        return self._store.read_log(id, cursor, limit)
+
+    def rejections(self, cursor: int | None = None, limit: int = 50) -> Page:
+        """Rejections, newest first."""
+        self._check_open()
+        return self._store.read_rejections(cursor, limit)
+
+    def overview(self) -> dict[str, Any]:
+        """The body of ``GET /queue``."""
+        self._check_open()
+        return {**self._look.overview(self._clock()), "epoch": self.feed.epoch}
+
+    def kinds(self) -> list[dict[str, Any]]:
+        """Every kind that may be pushed, by name."""
+        return self._look.kinds()
+
+    def snapshot(self) -> dict[str, Any]:
+        """The body of the event ``snapshot``."""
+        self._check_open()
+        return {"epoch": self.feed.epoch, **self._look.snapshot()}
+
+    def changes(self, since: int) -> dict[str, Any] | None:
+        """The body of the event ``changes`` for who knows all up to *since*; None where a snapshot must be sent instead."""
+        self._check_open()
+        frame = self._look.changes(self.feed, since)
+        return None if frame is None else {"epoch": self.feed.epoch, **frame}
+
+    def wait(self, id: int, seconds: float) -> Job:
+        """The job once it has finished, or as it is after so many seconds, or at once where too many wait already."""
+        job = self.job(id)
+        if job.finished or self._draining or not self._waiters.acquire(blocking=False):
+            return job
+        try:
+            return self._wait(id, seconds)
+        finally:
+            self._waiters.release()
+
+    def _wait(self, id: int, seconds: float) -> Job:
+        finished = threading.Event()
+        self._waiting.add(finished)
+        self.feed.on_finish(id, finished.set)
+        try:
+            if not self.job(id).finished:
+                finished.wait(seconds)
+        finally:
+            self.feed.off_finish(id, finished.set)
+            self._waiting.discard(finished)
+        return self.job(id)
+
+    # -- steering ------------------------------------------------------------------------------------------------
+
+    def cancel(self, id: int) -> Job:
+        """Cancel a waiting job at once, ask a running one to stop. Raises JobNotFound, StateConflict."""
+        self._check_open()
+        return self._look.at(self._asked(self._store.cancel(id)))
+
+    def retry(self, id: int) -> Job:
+        """A failed or cancelled job goes to the tail of todo. Raises JobNotFound, StateConflict."""
+        self._check_open()
+        return self._look.at(self._store.retry(id))
+
+    def run_now(self, id: int) -> Job:
+        """A scheduled job goes to the tail of todo. Raises JobNotFound, StateConflict."""
+        self._check_open()
+        return self._look.at(self._store.run_now(id))
+
+    def forget(self, id: int) -> None:
+        """Delete a finished job. Raises JobNotFound, StateConflict."""
+        self._check_open()
+        self._store.forget(id)
+
+    def cancel_all(self, filter: Mapping[str, str], limit: int = 1_000) -> tuple[int, int]:
+        """Cancel those that match ``state``, ``kind``, ``queue``, ``error``: (how many match, how many were done)."""
+        self._check_open()
+        matched, jobs = self._store.cancel_all(Filter(**filter), limit)
+        return matched, len([self._asked(job) for job in jobs])
+
+    def retry_all(self, filter: Mapping[str, str], limit: int = 1_000) -> tuple[int, int]:
+        """Retry those that match: (how many match, how many were done)."""
+        self._check_open()
+        matched, jobs = self._store.retry_all(Filter(**filter), limit)
+        return matched, len(jobs)
+
+    def pause(self, queue: str | None = None, why: str | None = None) -> None:
+        """Nothing of *queue* (all where None) starts until it is resumed; pushes are accepted."""
+        self._check_open()
+        self._store.pause(queue or "", why)
+
+    def resume(self, queue: str | None = None) -> None:
+        """It starts again."""
+        self._check_open()
+        self._store.resume(queue or "")
+
+    def _asked(self, job: Job) -> Job:
+        if job.state is State.RUNNING:
+            self._executor.ask_to_stop(job.id)
+        return job
+
+
+_ENGINES: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for engine in list(_ENGINES):
+        engine.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,218 @@
+"""Handlers: kind → function, schema, checks and defaults."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar
+
+from marshmallow import INCLUDE, RAISE, Schema, fields
+
+from webqueue.backoff import Backoff
+from webqueue.errors import SettingsError
+from webqueue.limits import Limit, Rate
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_NAME: Final = 200
+"""Characters of a kind or a queue."""
+
+
+class Push(Protocol):
+    """Takes push bodies; for each a job, or a rejection. With *alone* (there is one) a rejection is raised as Rejected."""
+
+    def __call__(self, bodies: Sequence[Mapping[str, Any]], *, alone: bool = False) -> list[Any]:
+        """Push them in one flush."""
+        ...
+
+
+_FIELDS: Final[Mapping[Any, Callable[..., fields.Field[Any]]]] = {
+    int: lambda **more: fields.Integer(strict=True, **more),
+    float: fields.Float,
+    str: fields.String,
+    bool: fields.Boolean,
+    list: lambda **more: fields.List(fields.Raw(allow_none=True), **more),
+    dict: fields.Dict,
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """A push to one kind, with what differs from the kind's defaults: ``resize.options(delay=60).push(url=...)``."""
+
+    kind: str
+    more: Mapping[str, Any]
+    push_bodies: Push
+
+    def push(self, **payload: Any) -> Any:
+        """Push one job. Durable when it returns it; raises Rejected."""
+        return self.push_bodies([self._body(payload)], alone=True)[0]
+
+    def push_many(self, payloads: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Push many in one flush: a Job or a Rejection for each, in order."""
+        return self.push_bodies([self._body(payload) for payload in payloads])
+
+    def _body(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        return {"kind": self.kind, "payload": dict(payload), **self.more}
+
+
+@dataclass(eq=False)
+class Handler(Generic[P, R]):
+    """One registered kind. Called, it is still the plain function."""
+
+    kind: str
+    function: Callable[P, R]
+    schema: Schema | None
+    doc: str
+    push_bodies: Push = field(repr=False)
+    queue: str = "default"
+    priority: int = 0
+    max_attempts: int = 3
+    timeout: float | None = None
+    backoff: Backoff = Backoff()
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    give_up_on: tuple[type[BaseException], ...] = ()
+    limit: Limit | None = None
+    checks: list[Callable[..., object]] = field(default_factory=list)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def fit(self, check: Callable[..., object]) -> Callable[..., object]:
+        """Register a check at the door: it gets the payload as keywords and raises Unfit where it does not like it."""
+        self.checks.append(check)
+        return check
+
+    def push(self, *args: P.args, **payload: P.kwargs) -> Any:
+        """Push one job. Durable when it returns it; raises Rejected."""
+        if args:
+            raise TypeError(f"{self.kind}.push takes its payload by keyword, as the JSON will have it.")
+        return self.options().push(**payload)
+
+    def push_many(self, payloads: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Push many in one flush: a Job or a Rejection for each, in order."""
+        return self.options().push_many(payloads)
+
+    def options(self, **more: Any) -> Options:
+        """The same kind with other ``queue``, ``priority``, ``delay``, ``run_at``, ``max_attempts``, ``timeout``, ``unique_key``."""
+        return Options(self.kind, more, self.push_bodies)
+
+    @property
+    def secret(self) -> frozenset[str]:
+        """The names of payload fields that must not be shown."""
+        declared = self.schema.fields.items() if self.schema is not None else ()
+        return frozenset(one.data_key or name for name, one in declared if one.metadata.get("secret"))
+
+    def may_retry(self, error: BaseException) -> bool:
+        """Whether a failure with *error* is worth another attempt."""
+        return isinstance(error, self.retry_on) and not isinstance(error, self.give_up_on)
+
+
+class Handlers:
+    """The registry: exact names only. Filled while modules are imported, read ever after."""
+
+    def __init__(self, push_bodies: Push | None = None) -> None:
+        self._by_kind: dict[str, Handler[..., Any]] = {}
+        self.push_bodies = push_bodies or _nowhere
+
+    def __iter__(self) -> Iterator[Handler[..., Any]]:
+        return iter(self._by_kind.values())
+
+    def __len__(self) -> int:
+        return len(self._by_kind)
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self._by_kind
+
+    def get(self, kind: str) -> Handler[..., Any] | None:
+        """The handler of exactly this kind."""
+        return self._by_kind.get(kind)
+
+    def kinds(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._by_kind)
+
+    def nearest(self, kind: str) -> str | None:
+        """A kind that *kind* may have meant."""
+        return next(iter(difflib.get_close_matches(kind, self._by_kind, n=1)), None)
+
+    def limits(self) -> dict[str, Limit]:
+        """The limits of those kinds that have one."""
+        return {handler.kind: handler.limit for handler in self if handler.limit is not None}
+
+    def register(
+        self,
+        function: Callable[P, R],
+        *,
+        kind: str | None = None,
+        schema: type[Schema] | Schema | None = None,
+        concurrency: int | None = None,
+        rate: str | None = None,
+        **options: Any,
+    ) -> Handler[P, R]:
+        """*function* does the work of *kind* (its own name unless given). Raises SettingsError for what makes no sense."""
+        name = kind or function.__name__
+        if name in self._by_kind:
+            raise SettingsError(f"Two handlers are named {name!r}: give one of them another kind.")
+        if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+            raise SettingsError(f"A kind has 1 to {MAX_NAME} printable characters, {name[:40]!r} has not.")
+        handler = Handler(
+            name,
+            function,
+            _schema(function, schema),
+            inspect.cleandoc(function.__doc__ or "").partition("\n")[0],
+            lambda bodies, *, alone=False: self.push_bodies(bodies, alone=alone),
+            limit=Limit(concurrency, Rate.parse(rate) if rate else None) if concurrency or rate else None,
+            **_checked(name, options),
+        )
+        self._by_kind[name] = handler
+        return handler
+
+
+def _nowhere(bodies: Sequence[Mapping[str, Any]], *, alone: bool = False) -> list[Any]:
+    raise RuntimeError("There is no queue to push to yet: call init_app(app) or create_app() first.")
+
+
+_KNOWN: Final = ("queue", "priority", "max_attempts", "timeout", "backoff", "retry_on", "give_up_on")
+
+
+def _checked(kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    for name in options:
+        if name not in _KNOWN:
+            raise SettingsError(f"The handler of {kind!r} has no option {name!r}; there are: {', '.join(_KNOWN)}.")
+    attempts, timeout = options.get("max_attempts", 1), options.get("timeout")
+    if not isinstance(attempts, int) or not 1 <= attempts <= 1_000:
+        raise SettingsError(f"max_attempts of {kind!r} is 1 to 1,000, not {attempts!r}.")
+    if timeout is not None and not 0 < timeout <= 10**6:
+        raise SettingsError(f"timeout of {kind!r} is above 0 and at most 10^6 s, not {timeout!r}.")
+    for name in ("retry_on", "give_up_on"):
+        if isinstance(options.get(name), type):
+            options[name] = (options[name],)
+    return options
+
+
+def _schema(function: Callable[..., Any], schema: type[Schema] | Schema | None) -> Schema | None:
+    if isinstance(schema, Schema):
+        return schema
+    return schema() if schema is not None else _schema_of_signature(function)
+
+
+def _schema_of_signature(function: Callable[..., Any]) -> Schema | None:
+    """The schema that *function*'s parameters mean; None where it takes any keywords and names none."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(one.kind is one.POSITIONAL_ONLY for one in parameters):
+        raise SettingsError(f"{function.__name__} has positional-only parameters: a payload is given by name.")
+    named = [one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    if takes_any and not named:
+        return None
+    declared = {one.name: _field(one) for one in named}
+    return Schema.from_dict(declared, name=f"{function.__name__}Payload")(unknown=INCLUDE if takes_any else RAISE)
+
+
+def _field(parameter: inspect.Parameter) -> fields.Field[Any]:
+    make = _FIELDS.get(parameter.annotation, fields.Raw)
+    if parameter.default is parameter.empty:
+        return make(required=True, allow_none=make is fields.Raw)
+    return make(allow_none=parameter.default is None or make is fields.Raw)

@@ -1,0 +1,198 @@
+"""Looks at the whole queue: where a job stands among the others, and the bodies that tell of all of them."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from webqueue.consumer import Consumer
+from webqueue.estimate import Pace
+from webqueue.executor import Executor
+from webqueue.feed import Feed
+from webqueue.handlers import Handlers
+from webqueue.job import Job, Standing, State
+from webqueue.jsonschema import json_schema
+from webqueue.queues import todo_key
+from webqueue.stores.local import LocalStore
+from webqueue.views import iso, job_summary, rejection_json
+
+MOST_CHANGED: Final = 500
+"""Where more jobs changed, a snapshot is sent instead."""
+SCANNED: Final = 2_000
+"""Among so many next jobs a position is counted; behind them it is told from its place."""
+
+
+class Look:
+    """Reads; changes nothing. Lives as long as its engine."""
+
+    def __init__(
+        self,
+        store: LocalStore,
+        executor: Executor,
+        pace: Pace,
+        consumers: Sequence[Consumer],
+        groups: Mapping[str, int],
+        handlers: Handlers,
+    ) -> None:
+        self._store = store
+        self._board = store.board
+        self._executor = executor
+        self._pace = pace
+        self._consumers = consumers
+        self._groups = groups
+        self._handlers = handlers
+
+    # -- one job -------------------------------------------------------------------------------------------------
+
+    def at(self, job: Job, *, fresh: bool = False) -> Job:
+        """*job* with its standing; a *fresh* one stands at the tail, which needs no search."""
+        if job.state is State.RUNNING:
+            return job.seen(Standing(overdue=True)) if self._executor.overdue(job.id) else job
+        if job.state is not State.TODO:
+            return job
+        with self._board.lock:
+            group = self._board.todo.group_of(job.queue)
+            position = self._board.todo.length(group, job.priority) if fresh else self._position(group, job)
+            waiting_for = self._board.waiting_for(job)
+        return self._todo(job, group, max(1, position), waiting_for)
+
+    def at_all(self, jobs: Iterable[Job]) -> list[Job]:
+        """The same for many at once."""
+        jobs = list(jobs)
+        positions = self._positions() if any(job.state is State.TODO for job in jobs) else {}
+        return [self._placed(job, positions.get(job.id)) for job in jobs]
+
+    def _placed(self, job: Job, position: int | None) -> Job:
+        if position is None or job.state is not State.TODO:
+            return self.at(job)
+        with self._board.lock:
+            waiting_for = self._board.waiting_for(job)
+        return self._todo(job, self._board.todo.group_of(job.queue), position, waiting_for)
+
+    def _todo(self, job: Job, group: str, position: int, waiting_for: str | None) -> Job:
+        consumers = self._groups[group]
+        busy = min(consumers, len(self._board.running))
+        starts_in = None if waiting_for else self._pace.starts_in(position, consumers, busy)
+        return job.seen(Standing(position, starts_in, waiting_for))
+
+    def _position(self, group: str, job: Job) -> int:
+        """Counted among the jobs in memory; behind them told from the places (exact while nothing left from the middle)."""
+        key = todo_key(job)
+        ahead = self._board.todo.ordered(group, SCANNED)
+        if len(ahead) < SCANNED and (not ahead or key <= todo_key(ahead[-1])):
+            return 1 + sum(todo_key(other) < key for other in ahead)
+        if ahead and key <= todo_key(ahead[-1]):
+            return 1 + sum(todo_key(other) < key for other in ahead)
+        behind = job.place - ahead[-1].place if ahead else 1
+        return min(len(ahead) + max(1, behind), self._board.todo.length(group, job.priority))
+
+    def _positions(self) -> dict[int, int]:
+        with self._board.lock:
+            return {
+                job.id: index
+                for group in self._groups
+                for index, job in enumerate(self._board.todo.ordered(group, SCANNED), 1)
+            }
+
+    # -- all -----------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """The event ``snapshot``, without its epoch."""
+        taken = self._store.snapshot()
+        return {
+            "seq": taken.seq,
+            "counts": taken.counts,
+            "paused": taken.paused,
+            "paused_queues": _pauses(taken.paused_queues),
+            "todo": self._summaries(taken.todo),
+            "scheduled": self._summaries(taken.scheduled),
+            "running": self._summaries(taken.running),
+            "finished": self._summaries(taken.finished),
+            "rejections": [rejection_json(one) for one in taken.rejections],
+        }
+
+    def changes(self, feed: Feed, since: int) -> dict[str, Any] | None:
+        """The event ``changes``, without its epoch; None where a snapshot must be sent instead."""
+        board = self._board
+        with board.lock:
+            changed = feed.since(since)
+            counts, pauses = board.counts.by_state(), self._store.paused()
+            rejections = list(board.rejections)
+        if changed is None:
+            return None
+        ids, seq = changed
+        refused = [one for one in rejections if -one.id in ids]
+        ids = {id for id in ids if id > 0}
+        if len(ids) > MOST_CHANGED:
+            return None
+        jobs = self._store.get_many(ids)
+        return {
+            "seq": seq,
+            "from": since,
+            "counts": counts,
+            "paused": pauses[0],
+            "paused_queues": _pauses(pauses[1]),
+            "jobs": self._summaries(jobs),
+            "rejections": [rejection_json(one) for one in refused],
+            "forgotten": sorted(ids - {job.id for job in jobs}),
+        }
+
+    def overview(self, now: int) -> dict[str, Any]:
+        """The body of ``GET /queue``, without its epoch."""
+        board = self._board
+        with board.lock:
+            totals, seq = board.totals, board.feed.seq
+            counts, queues = board.counts.by_state(), board.counts.by_queue()
+            accepted, finished = board.rates.per_second()
+            oldest = min((job.created_at for lane in board.todo.lanes() for job in lane), default=None)
+            paused, pauses = self._store.paused()
+        return {
+            "counts": counts,
+            "totals": {name: getattr(totals, name) for name in ("accepted", "done", "failed", "cancelled", "rejected")},
+            "queues": queues,
+            "paused": paused,
+            "paused_queues": _pauses(pauses),
+            "consumers": {
+                "alive": sum(consumer.alive for consumer in self._consumers),
+                "busy": sum(consumer.busy for consumer in self._consumers),
+            },
+            "oldest_todo_age": None if oldest is None else round(max(0, now - oldest) / 1e6, 3),
+            "rates": {"accepted": round(accepted, 2), "finished": round(finished, 2)},
+            "recurring": [],
+            "late_reports": self._store.late,
+            "seq": seq,
+        }
+
+    def retry_after(self) -> int:
+        """Seconds until todo has room again, from how fast it drains: 1 to 60; 60 while paused."""
+        with self._board.lock:
+            paused, _ = self._store.paused()
+            _, finished = self._board.rates.per_second()
+        seconds = self._pace.seconds(sum(self._groups.values()))
+        if paused or seconds is None:
+            return 60 if paused or not finished else 5
+        return max(1, min(60, round(seconds + 0.5)))
+
+    def kinds(self) -> list[dict[str, Any]]:
+        """What may be pushed."""
+        return [
+            {
+                "kind": handler.kind,
+                "doc": handler.doc,
+                "schema": json_schema(handler.schema),
+                "queue": handler.queue,
+                "priority": handler.priority,
+                "max_attempts": handler.max_attempts,
+                "timeout": handler.timeout,
+            }
+            for handler in sorted(self._handlers, key=lambda handler: handler.kind)
+        ]
+
+    def _summaries(self, jobs: Iterable[Job]) -> list[dict[str, Any]]:
+        return [job_summary(job, self._secret(job.kind)) for job in self.at_all(jobs)]
+
+    def _secret(self, kind: str) -> Collection[str]:
+        handler = self._handlers.get(kind)
+        return handler.secret if handler is not None else ()
+
+
+def _pauses(pauses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {queue: {"why": one["why"], "at": iso(one["at"])} for queue, one in pauses.items()}

@@ -1,0 +1,95 @@
+"""What one commit writes: gathered by the store's decisions, in their order."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from webqueue.job import Job, LogLine, Rejection, State
+
+CountKey = tuple[str, str, int, State]
+"""(queue, kind, priority, state)"""
+
+
+class Pause:
+    """Why and since when (µs since 1970) a queue is paused."""
+
+    __slots__ = ("at", "why")
+
+    def __init__(self, at: int, why: str | None) -> None:
+        self.at = at
+        self.why = why
+
+
+def stored(job: Job) -> CountKey:
+    """Under which count the tables keep *job*: a claim is not written, so what runs is still todo there."""
+    state = State.TODO if job.state is State.RUNNING else job.state
+    return (job.queue, job.kind, job.priority, state)
+
+
+class Numbers:
+    """Gives out ids and places, each ascending by one. Used by whoever decides, one at a time."""
+
+    def __init__(self) -> None:
+        self.next_id = 1
+        self.next_place = 1
+
+    def id(self) -> int:
+        """The next id."""
+        self.next_id += 1
+        return self.next_id - 1
+
+    def place(self) -> int:
+        """The next place at the tail of todo."""
+        self.next_place += 1
+        return self.next_place - 1
+
+
+class Batch:
+    """The changes of one transaction. Lives until they are published."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[int, Job] = {}
+        """The newest row of each job that took a step."""
+        self.steps: list[tuple[Job | None, Job]] = []
+        """(before, after), in order."""
+        self.forgotten: dict[int, Job] = {}
+        self.rejections: list[Rejection] = []
+        self.lines: list[tuple[int, LogLine]] = []
+        self.pauses: dict[str, Pause | None] = {}
+        """By queue ("" is the whole of it); None: resumed."""
+        self.new_todo = 0
+        """So many new jobs go straight to todo."""
+        self.unique: dict[str, int] = {}
+        self.idempotent: dict[str, int] = {}
+        self.undo: list[Callable[[], None]] = []
+        """What to take back in memory if the commit fails."""
+
+    def step(self, before: Job | None, after: Job) -> Job:
+        """*before* (None: it is new) became *after*."""
+        self.steps.append((before, after))
+        self.jobs[after.id] = after
+        if before is None and after.state is State.TODO:
+            self.new_todo += 1
+        if after.unique_key is not None and not after.finished:
+            self.unique[after.unique_key] = after.id
+        if before is None and after.idempotency is not None:
+            self.idempotent[after.idempotency[0]] = after.id
+        return after
+
+    def forget(self, job: Job) -> None:
+        """*job* is to be deleted."""
+        self.forgotten[job.id] = job
+        self.jobs.pop(job.id, None)
+
+    def counts(self) -> Counter[CountKey]:
+        """By how much each stored count changes; zeros are left out."""
+        changes: Counter[CountKey] = Counter()
+        for before, after in self.steps:
+            if before is not None:
+                changes[stored(before)] -= 1
+            changes[stored(after)] += 1
+        for job in self.forgotten.values():
+            changes[stored(job)] -= 1
+        return Counter({key: change for key, change in changes.items() if change})
+
+    def __bool__(self) -> bool:
+        return bool(self.steps or self.forgotten or self.rejections or self.lines or self.pauses)

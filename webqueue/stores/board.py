@@ -1,0 +1,182 @@
+"""What moves, in memory, under one lock: the state that consumers claim from and that everybody is told of."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Final
+
+from webqueue.feed import Feed
+from webqueue.job import Job, Rejection, State
+from webqueue.limits import Limit
+from webqueue.queues import Lane, RunningQueue, TodoQueue, Window, due_key
+from webqueue.stores.batch import Batch, Numbers, Pause
+from webqueue.stores.counts import Counts, Rates
+from webqueue.stores.tables import Loaded, Totals
+
+ALL: Final = ""
+"""Stands for the whole queue where a queue's name is asked for."""
+
+
+class Board:
+    """Todo, scheduled and running jobs, counts, pauses and limits, with the Conditions that consumers wait on.
+
+    Everything but ``lock`` and ``conditions`` is guarded by ``lock``; methods expect their caller to hold it, except
+    where they say otherwise. No foreign code runs under it, and nothing is written.
+    """
+
+    def __init__(
+        self, feed: Feed, groups: Collection[str], kinds: Collection[str], limits: Mapping[str, Limit], window: int
+    ) -> None:
+        self.lock = threading.RLock()
+        self.conditions = {group: threading.Condition(self.lock) for group in groups}
+        self.feed = feed
+        self.todo = TodoQueue(groups, window)
+        self.due = Window(due_key, window)
+        self.running = RunningQueue()
+        self.counts = Counts()
+        self.rates = Rates()
+        self.totals = Totals()
+        self.pauses: dict[str, Pause] = {}
+        self.rejections: deque[Rejection] = deque(maxlen=100)
+        self._kinds = kinds
+        self._limits = limits
+
+    def load(self, loaded: Loaded) -> None:
+        """Take over what the tables hold; the windows are still to be filled (all lanes have a bound below everything)."""
+        self.totals = loaded.totals
+        self.pauses = dict(loaded.pauses)
+        self.rejections.extend(loaded.rejections)
+        for (queue, kind, priority, state), number in loaded.counts.items():
+            self.counts.add(queue, kind, state, number)
+            if state is State.TODO:
+                lane = self.todo.lane(queue, kind)
+                lane.bound = (-(2**63), 0)
+                self.todo.count(lane.group, priority, number)
+            elif state is State.SCHEDULED:
+                self.due.bound = (-(2**63), 0)
+
+    # -- claiming ------------------------------------------------------------------------------------------------
+
+    def claim(self, group: str, now: int) -> Job | None:
+        """The head of *group*'s todo runs from *now* (µs) on; None where nothing may start."""
+        if ALL in self.pauses:
+            return None
+        job = self.todo.take(group, self._blocked)
+        if job is None:
+            return None
+        running = job.claim(now)
+        if job.kind in self._limits:
+            self._limits[job.kind].started(time.monotonic())
+        self.running.put(running)
+        self.counts.move(job, running)
+        self.feed.publish((running,))
+        return running
+
+    def next_start(self, group: str) -> float | None:
+        """Seconds until a rate lets a waiting job of *group* start; None where no rate holds one back."""
+        now = time.monotonic()
+        waits = [
+            limit.wait(now)
+            for lane in self.todo.lanes()
+            if lane.group == group and len(lane) and (limit := self._limits.get(lane.kind))
+        ]
+        return min((wait for wait in waits if wait > 0), default=None)
+
+    def waiting_for(self, job: Job) -> str | None:
+        """Why this todo job may not start yet though a consumer were free."""
+        if job.state is not State.TODO:
+            return None
+        for queue in (ALL, job.queue):
+            if queue in self.pauses:
+                why = self.pauses[queue].why
+                return "the queue is paused" + (f": {why}" if why else "")
+        if job.kind not in self._kinds:
+            return "no handler of this kind is registered"
+        limit = self._limits.get(job.kind)
+        return limit.reason(self.running.by_kind.get(job.kind, 0), time.monotonic()) if limit else None
+
+    def _blocked(self, lane: Lane) -> bool:
+        if lane.queue in self.pauses or lane.kind not in self._kinds:
+            return True
+        limit = self._limits.get(lane.kind)
+        if limit is None:
+            return False
+        return limit.full(self.running.by_kind.get(lane.kind, 0)) or limit.wait(time.monotonic()) > 0
+
+    # -- what is committed becomes visible ------------------------------------------------------------------------
+
+    def totals_after(self, batch: Batch, numbers: Numbers) -> Totals:
+        """The totals as they will be once *batch* is committed."""
+        totals = replace(self.totals, next_id=numbers.next_id, next_place=numbers.next_place)
+        for before, after in batch.steps:
+            totals.accepted += before is None
+            if after.state is State.DONE:
+                totals.done += 1
+            elif after.state is State.FAILED:
+                totals.failed += 1
+            elif after.state is State.CANCELLED:
+                totals.cancelled += 1
+        totals.rejected += len(batch.rejections)
+        return totals
+
+    def publish(self, batch: Batch, totals: Totals) -> None:
+        """*batch* is committed: it becomes visible, and those who wait for it are woken. Takes the lock itself."""
+        with self.lock:
+            accepted = totals.accepted - self.totals.accepted
+            self.totals = totals
+            for before, after in batch.steps:
+                self._move(before, after)
+            for job in batch.forgotten.values():
+                self.counts.add(job.queue, job.kind, job.state, -1)
+            for queue, pause in batch.pauses.items():
+                self._pause(queue, pause)
+            jobs = [after for _, after in batch.steps]
+            self.rates.add(accepted, sum(job.finished for job in jobs))
+            self.feed.publish(jobs, [*batch.forgotten, *(0 for _ in batch.pauses)])
+            for rejection in batch.rejections:
+                self.rejections.append(rejection)
+                self.feed.reject(rejection)
+
+    def put(self, job: Job) -> None:
+        """*job* waits in the place that its state says."""
+        if job.state is State.TODO:
+            self.conditions[self.todo.put(job)].notify()
+        elif job.state is State.SCHEDULED:
+            self.due.put(job)
+
+    def withdraw(self, job: Job) -> None:
+        """*job*, which waits, does so no more: nobody can claim it while its next step is being written."""
+        if job.state is State.TODO:
+            self.todo.discard(job)
+        else:
+            self.due.discard(job.id)
+
+    def release(self, claimed: Job) -> None:
+        """*claimed* was interrupted: it goes back to where it stood."""
+        released = claimed.release()
+        self.running.take(claimed)
+        self.counts.move(claimed, released)
+        self.put(released)
+        self.feed.publish((released,))
+
+    def wake_all(self) -> None:
+        """Whatever held jobs back may have changed: every consumer looks again."""
+        for condition in self.conditions.values():
+            condition.notify_all()
+
+    def _move(self, before: Job | None, after: Job) -> None:
+        self.counts.move(before, after)
+        if before is not None and before.state is State.RUNNING:
+            self.running.take(before)
+            if before.kind in self._limits:
+                self.wake_all()
+        self.put(after)
+
+    def _pause(self, queue: str, pause: Pause | None) -> None:
+        if pause is None:
+            self.pauses.pop(queue, None)
+            self.wake_all()
+        else:
+            self.pauses[queue] = pause

@@ -1,0 +1,505 @@
+"""The store of one process: both queues in memory, rows in tables, one journal between them.
+
+Each verb that writes hands a *decision* to the journal. Decisions are made one at a time, in order, against what is
+committed and what the batch already holds; then the batch is written; then it becomes visible (``Board.publish``).
+"""
+
+import itertools
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+from webqueue.errors import JobNotFound, KeyReused, NotRunning, StateConflict, WebqueueError
+from webqueue.feed import Feed
+from webqueue.job import Job, LogLine, Progress, Rejection, State
+from webqueue.limits import Limit
+from webqueue.queues import WINDOW
+from webqueue.stores.base import NoRoom, Outcome, Page, Pushed, Snapshot
+from webqueue.stores.batch import Batch, Numbers, Pause
+from webqueue.stores.board import ALL, Board
+from webqueue.stores.journal import Journal, NullJournal, Ticket
+from webqueue.stores.owner import Owner
+from webqueue.stores.recorder import NullRecorder, Recorder
+from webqueue.stores.tables import Filter, Tables
+from webqueue.stores.upkeep import Retention, Upkeep
+from webqueue.timers import Timers
+
+log = logging.getLogger("webqueue")
+
+SHOWN: Final = 100
+"""So many of each list stand in a snapshot."""
+
+
+class LocalStore:
+    """See Store. Lives as long as its engine; ``board`` may be read under its lock."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        *,
+        feed: Feed,
+        timers: Timers,
+        clock: Callable[[], int],
+        groups: Collection[str] = ("default",),
+        kinds: Collection[str] = (),
+        limits: Mapping[str, Limit] | None = None,
+        max_todo: int = 1_000_000,
+        retention: Retention = Retention(),  # noqa: B008 - immutable
+        owner: Owner | None = None,
+        recorder: Recorder | NullRecorder | None = None,
+        durable: bool = False,
+        window: int = WINDOW,
+    ) -> None:
+        self.tables = tables
+        self.board = Board(feed, groups, kinds, limits or {}, window)
+        self.late = 0
+        """So many reports came of claims that no longer stood."""
+        self.max_todo = max_todo
+        self._feed = feed
+        self._clock = clock
+        self._owner = owner
+        self._recorder = recorder or NullRecorder()
+        self._journal = Journal(self._write, self._on_repair) if durable else NullJournal(self._write)
+        self._numbers = Numbers()
+        self._upkeep = Upkeep(self.board, tables, self._journal, timers, clock, self._numbers, retention, window)
+        self._closing = True
+        self._draining = False
+        self._rejection_ids = itertools.count(1)
+
+    # -- opening and closing -------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """See Store."""
+        if self._owner is not None:
+            self._owner.acquire()
+        try:
+            loaded = self.tables.open()
+        except WebqueueError:
+            self._let_go()
+            raise
+        self._numbers.next_id, self._numbers.next_place = loaded.totals.next_id, loaded.totals.next_place
+        self.board.load(loaded)
+        self._rejection_ids = itertools.count(max((one.id for one in loaded.rejections), default=0) + 1)
+        self._closing = self._draining = False
+        self._journal.start()
+        self._recover(self._recorder.open())
+        self._upkeep.start()
+
+    def drain(self) -> None:
+        """Nothing more is claimed; what runs goes on. Only sets a flag: a consumer sees it at its next claim."""
+        self._draining = True
+
+    def leaving(self, within: float) -> None:
+        """Tell a successor that waits for the store when it will be free (s)."""
+        if self._owner is not None:
+            self._owner.leaving(within)
+
+    def stop_claims(self) -> None:
+        """Wake every consumer that waits: its claim ends with None."""
+        with self.board.lock:
+            self._closing = True
+            self.board.wake_all()
+
+    def close(self) -> None:
+        """See Store."""
+        self.stop_claims()
+        with self.board.lock:
+            for job in list(self.board.running):
+                self.board.release(job)
+        self._recorder.clear()
+        self._journal.stop()
+        self._let_go()
+
+    def forked(self) -> None:
+        """In a forked child: let go of what the parent uses, without touching it."""
+        self._closing = True
+        self.tables.forget_connection()
+        if self._owner is not None:
+            self._owner.release()
+
+    def _let_go(self) -> None:
+        self.tables.close()
+        self._recorder.close()
+        if self._owner is not None:
+            self._owner.release()
+
+    def _recover(self, interrupted: Sequence[int]) -> None:
+        """Those that were running when the last owner died: each is charged with a crash, and stands where it stood."""
+
+        def decide(batch: Batch) -> None:
+            for id in interrupted:
+                job = self.tables.get(id)
+                if job is not None and job.state is State.TODO and id not in batch.jobs:
+                    self.board.withdraw(job)
+                    batch.step(job, job.crash(self._clock()))
+
+        if interrupted:
+            self._journal.append(decide).wait()
+        self._recorder.clear()
+
+    # -- writing: decide, write, publish -------------------------------------------------------------------------
+
+    def _write(self, tickets: Sequence[Ticket]) -> None:
+        """The journal's work: see AnyJournal. Raises Unavailable where nothing was written."""
+        batch = Batch()
+        answers = [_decided(ticket, batch) for ticket in tickets]
+        if batch:
+            totals = self.board.totals_after(batch, self._numbers)
+            try:
+                self.tables.write(batch, totals)
+            except ValueError as error:
+                self._undo(batch)
+                self._write_singly(tickets, error)
+                return
+            except Exception:
+                self._undo(batch)
+                raise
+            self.board.publish(batch, totals)
+        for ticket, answer in zip(tickets, answers, strict=True):
+            ticket.settle(answer)
+        if batch:
+            self._upkeep.look_after()
+
+    def _write_singly(self, tickets: Sequence[Ticket], error: ValueError) -> None:
+        """One of them can't be stored; it must not sink the others."""
+        if len(tickets) == 1:
+            tickets[0].settle(WebqueueError(f"It can't be stored: {error}."))
+            return
+        for ticket in tickets:
+            self._write((ticket,))
+
+    def _undo(self, batch: Batch) -> None:
+        with self.board.lock:
+            for undo in reversed(batch.undo):
+                undo()
+
+    def _on_repair(self) -> None:
+        with self.board.lock:
+            self.board.wake_all()
+
+    def _find(self, batch: Batch, id: int) -> Job:
+        """The job as it will stand after what *batch* already holds."""
+        job = batch.jobs.get(id) or self.board.running.get(id) or self.tables.get(id)
+        if job is None or id in batch.forgotten:
+            raise JobNotFound(id)
+        return job
+
+    # -- pushing -------------------------------------------------------------------------------------------------
+
+    def push(self, drafts: Sequence[Job]) -> list[Pushed | NoRoom | Exception]:
+        """See Store."""
+        ticket = self._journal.append(
+            lambda batch: [self._accept(batch, draft) for draft in drafts], weight=len(drafts)
+        )
+        answers: list[Pushed | NoRoom | Exception] = ticket.wait()
+        return answers
+
+    def _accept(self, batch: Batch, draft: Job) -> Pushed | NoRoom | Exception:
+        twin = self._twin(batch, draft) if draft.unique_key is not None or draft.idempotency is not None else None
+        if twin is not None:
+            return twin
+        if draft.state is State.TODO and self._todo_length() + batch.new_todo >= self.max_todo:
+            return NoRoom(self.max_todo)
+        job = draft.accepted(self._numbers.id(), self._numbers.place(), self._clock())
+        batch.step(None, job)
+        return Pushed(job)
+
+    def _twin(self, batch: Batch, draft: Job) -> Pushed | Exception | None:
+        """The job that this push means again, by its Idempotency-Key or its unique_key."""
+        if draft.idempotency is not None:
+            key, digest = draft.idempotency
+            id = batch.idempotent.get(key) or self.tables.with_idempotency_key(key)
+            job = self._unless_forgotten(batch, id)
+            if job is not None and job.idempotency is not None:
+                same = job.idempotency[1] == digest
+                return (
+                    Pushed(job, fresh=False)
+                    if same
+                    else KeyReused(f"The Idempotency-Key {key!r} came with another body.")
+                )
+        if draft.unique_key is not None:
+            twin = self._active_twin(batch, draft.unique_key)
+            return Pushed(twin, fresh=False, duplicate=True) if twin is not None else None
+        return None
+
+    def _active_twin(self, batch: Batch, unique_key: str) -> Job | None:
+        id = batch.unique.get(unique_key) or self.tables.active_with_key(unique_key)
+        job = self._unless_forgotten(batch, id)
+        return job if job is not None and not job.finished else None
+
+    def _unless_forgotten(self, batch: Batch, id: int | None) -> Job | None:
+        return None if id is None or id in batch.forgotten else self._find(batch, id)
+
+    def _todo_length(self) -> int:
+        return sum(self.board.todo.length(group) for group in self.board.conditions)
+
+    # -- running -------------------------------------------------------------------------------------------------
+
+    def claim(self, group: str, slot: int) -> Job | None:
+        """See Store."""
+        board, condition = self.board, self.board.conditions[group]
+        with board.lock:
+            while not self._closing:
+                may = not self._draining and not self._journal.broken
+                job = board.claim(group, self._clock()) if may else None
+                if job is not None:
+                    self._recorder.note(slot, job.id)
+                    break
+                condition.wait(board.next_start(group))
+            else:
+                return None
+        self._upkeep.refill_if_low(job)
+        return job
+
+    def finish(self, outcome: Outcome) -> None:
+        """See Store."""
+        self._journal.append(lambda batch: self._settle(batch, outcome), keep=True)
+
+    def _settle(self, batch: Batch, outcome: Outcome) -> None:
+        if self.board.running.holds(outcome.claimed) and outcome.claimed.id not in batch.jobs:
+            batch.step(outcome.claimed, outcome.after)
+        else:
+            self.late += 1
+
+    def landed(self, slot: int) -> None:
+        """The consumer of *slot* holds no job any more."""
+        self._recorder.note(slot, 0)
+
+    def release(self, claimed: Job) -> None:
+        """See Store."""
+        with self.board.lock:
+            if self.board.running.holds(claimed):
+                self.board.release(claimed)
+
+    def progress(self, claimed: Job, progress: Progress) -> None:
+        """See Store."""
+        with self.board.lock:
+            job = self.board.running.get(claimed.id)
+            if job is None or job.revision != claimed.revision:
+                return
+            further = job.with_progress(progress)
+            self.board.running.replace(further)
+        self._feed.progress(further)
+
+    def log(self, id: int, lines: Sequence[LogLine]) -> None:
+        """See Store."""
+        numbered = [(id, line) for line in lines]
+        self._journal.append(lambda batch: batch.lines.extend(numbered), keep=True)
+        self._feed.logged(id, lines)
+
+    # -- steering ------------------------------------------------------------------------------------------------
+
+    def cancel(self, id: int) -> Job:
+        """See Store."""
+        return self._decided(lambda batch: self._cancel(batch, id))
+
+    def retry(self, id: int) -> Job:
+        """See Store."""
+        return self._decided(lambda batch: self._retry(batch, id))
+
+    def run_now(self, id: int) -> Job:
+        """See Store."""
+        return self._decided(lambda batch: self._run_now(batch, id))
+
+    def forget(self, id: int) -> None:
+        """See Store."""
+
+        def decide(batch: Batch) -> None:
+            job = self._find(batch, id)
+            if not job.finished:
+                raise StateConflict("forget", job.state)
+            batch.forget(job)
+
+        self._journal.append(decide).wait()
+
+    def cancel_all(self, filter: Filter, limit: int) -> tuple[int, list[Job]]:
+        """Cancel the oldest *limit* jobs that match: how many match, and those that were cancelled or now must be asked."""
+        return self._all(filter, limit, (State.SCHEDULED, State.TODO, State.RUNNING), self._cancel)
+
+    def retry_all(self, filter: Filter, limit: int) -> tuple[int, list[Job]]:
+        """Retry the oldest *limit* jobs that match: how many match, and those that were put back."""
+        return self._all(filter, limit, (State.FAILED, State.CANCELLED), self._retry)
+
+    def pause(self, queue: str, why: str | None) -> None:
+        """See Store."""
+
+        def decide(batch: Batch) -> None:
+            batch.pauses[queue] = Pause(self._clock(), why)
+
+        self._journal.append(decide).wait()
+
+    def resume(self, queue: str) -> None:
+        """See Store."""
+
+        def decide(batch: Batch) -> None:
+            if queue in self.board.pauses or queue in batch.pauses:
+                batch.pauses[queue] = None
+
+        self._journal.append(decide).wait()
+
+    def reject(self, rejection: Rejection) -> None:
+        """See Store."""
+        self._journal.append(lambda batch: batch.rejections.append(rejection))
+
+    def next_rejection(self) -> int:
+        """A new rejection's id."""
+        return next(self._rejection_ids)
+
+    def _decided(self, decide: Callable[[Batch], Job]) -> Job:
+        job: Job = self._journal.append(decide).wait()
+        return job
+
+    def _cancel(self, batch: Batch, id: int) -> Job:
+        job = self._find(batch, id)
+        with self.board.lock:
+            running = self.board.running.get(id)  # it may have been claimed meanwhile
+            if running is not None:
+                return running
+            after = job.cancel(self._clock())
+            self._withdraw(batch, job)
+        return batch.step(job, after)
+
+    def _retry(self, batch: Batch, id: int) -> Job:
+        job = self._find(batch, id)
+        if job.unique_key is not None and self._active_twin(batch, job.unique_key) is not None:
+            raise StateConflict("retry", f"{job.state}, while another one holds its unique_key,")
+        return batch.step(job, job.retry(self._clock(), self._numbers.place()))
+
+    def _run_now(self, batch: Batch, id: int) -> Job:
+        job = self._find(batch, id)
+        after = job.due(self._numbers.place())
+        self._withdraw(batch, job)
+        return batch.step(job, after)
+
+    def _withdraw(self, batch: Batch, job: Job) -> None:
+        with self.board.lock:
+            self.board.withdraw(job)
+        batch.undo.append(lambda: self.board.put(job))
+
+    def _all(
+        self, filter: Filter, limit: int, states: Collection[State], act: Callable[[Batch, int], Job]
+    ) -> tuple[int, list[Job]]:
+        matched, found = 0, []
+        for state in (filter.state,) if filter.state is not None else states:
+            if state in states:
+                number, ids = self._matching(filter._replace(state=state), limit)
+                matched += number
+                found += ids
+        return matched, self._each(sorted(set(found))[:limit], act)
+
+    def _matching(self, filter: Filter, limit: int) -> tuple[int, list[int]]:
+        """As Tables.matching, with what runs counted as running rather than as todo."""
+        with self.board.lock:
+            running = {job.id for job in self.board.running if _matches(job, filter._replace(state=None))}
+        if filter.state == State.RUNNING:
+            return len(running), sorted(running)[:limit]
+        number, ids = self.tables.matching(filter, limit + len(running))
+        if filter.state == State.TODO:
+            return number - len(running), [id for id in ids if id not in running][:limit]
+        return number, ids
+
+    def _each(self, ids: Sequence[int], act: Callable[[Batch, int], Job]) -> list[Job]:
+        def decide(batch: Batch) -> list[Job]:
+            done = []
+            for id in ids:
+                try:
+                    done.append(act(batch, id))
+                except (JobNotFound, StateConflict):
+                    continue  # it moved on meanwhile: not ours any more
+            return done
+
+        acted: list[Job] = self._journal.append(decide, weight=len(ids)).wait() if ids else []
+        return acted
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def get(self, id: int) -> Job:
+        """See Store."""
+        with self.board.lock:
+            job = self.board.running.get(id)
+        job = job or self.tables.get(id)
+        if job is None:
+            raise JobNotFound(id)
+        return job
+
+    def get_many(self, ids: Collection[int]) -> list[Job]:
+        """Those of *ids* that are there, as they stand."""
+        with self.board.lock:
+            running = [job for id in ids if (job := self.board.running.get(id))]
+            known = {job.id for job in running}
+            waiting = [job for id in ids if id not in known and (job := self.board.todo.get(id))]
+        known.update(job.id for job in waiting)
+        return running + waiting + self.tables.get_many([id for id in ids if id not in known])
+
+    def page(self, filter: Filter, before: int | None, limit: int) -> Page:
+        """See Store."""
+        with self.board.lock:
+            running = {job.id: job for job in self.board.running}
+        if filter.state == State.RUNNING:
+            found = [job for job in running.values() if _matches(job, filter) and (before is None or job.id < before)]
+            return _page(sorted(found, key=lambda job: -job.id), limit)
+        rows = self.tables.page(filter, before, limit + 1 + len(running))
+        jobs = [running.get(job.id, job) for job in rows]
+        if filter.state is not None:
+            jobs = [job for job in jobs if job.state == filter.state]
+        return _page(jobs, limit)
+
+    def read_log(self, id: int, cursor: int | None, limit: int) -> Page:
+        """A job's log lines, oldest first. Raises JobNotFound."""
+        self.get(id)
+        rows = self.tables.log(id, cursor or 0, limit + 1)
+        following = rows[limit - 1][0] if len(rows) > limit else None
+        return Page([line for _, line in rows[:limit]], following)
+
+    def read_rejections(self, before: int | None, limit: int) -> Page:
+        """Rejections, newest first."""
+        rows = self.tables.rejections(before, limit + 1)
+        return Page(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+
+    def snapshot(self) -> Snapshot:
+        """See Store."""
+        board = self.board
+        with board.lock:
+            taken = Snapshot(
+                self._feed.seq, board.counts.by_state(), *self.paused(), board.todo.next(SHOWN), board.due.first(SHOWN),
+                list(board.running), [], list(board.rejections)[::-1],
+            )  # fmt: skip
+        return taken._replace(finished=self.tables.newest_finished(SHOWN))
+
+    def paused(self) -> tuple[bool, dict[str, dict[str, Any]]]:
+        """Whether all is paused, and which queues are: ``{queue: {"why", "at"}}``, at in µs."""
+        pauses = dict(self.board.pauses)
+        return ALL in pauses, {queue: {"why": one.why, "at": one.at} for queue, one in pauses.items() if queue != ALL}
+
+    @property
+    def writable(self) -> bool:
+        """Whether the last try to write succeeded."""
+        return not self._journal.broken
+
+    def check_open(self) -> None:
+        """Raises NotRunning where nobody would take a push."""
+        if self._closing:
+            raise NotRunning("webqueue is not running: it was stopped.")
+
+
+def _decided(ticket: Ticket, batch: Batch) -> Any:
+    try:
+        return ticket.decide(batch)
+    except WebqueueError as error:
+        return error
+    except Exception as error:
+        log.exception("A decision failed")
+        return WebqueueError(f"webqueue itself failed: {error}")
+
+
+def _page(jobs: list[Job], limit: int) -> Page:
+    return Page(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
+
+
+def _matches(job: Job, filter: Filter) -> bool:
+    return (
+        filter.kind in (None, job.kind)
+        and filter.queue in (None, job.queue)
+        and (filter.error is None or (job.error is not None and job.error.type == filter.error))
+        and (filter.text is None or filter.text.lower() in f"{job.id} {job.kind} {job.payload.decode()}".lower())
+    )

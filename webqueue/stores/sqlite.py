@@ -1,0 +1,499 @@
+"""Tables in an SQLite file. The only module that speaks SQLite.
+
+WAL, so that readers never wait for the writer; ``synchronous=FULL``, so that a commit is flushed before it is answered
+(https://sqlite.org/pragma.html#pragma_synchronous). One connection writes and checkpoints, the others only read: before
+3.51.3 two connections that write and checkpoint at once can corrupt a WAL (https://sqlite.org/wal.html).
+"""
+
+import ctypes
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from webqueue.errors import DiskFull, StoreUnavailable, StoreUnfit, Unavailable
+from webqueue.job import Attempt, Failure, Job, LogLine, Rejection, State
+from webqueue.queues import Key
+from webqueue.stores.batch import Batch, Pause
+from webqueue.stores.tables import Filter, Loaded, Totals
+
+APPLICATION_ID: Final = 0x77715545
+"""In the file's header: this file is webqueue's (https://sqlite.org/fileformat.html#application_id)."""
+SCHEMA_VERSION: Final = 1
+CHECK_SECONDS: Final = 0.5
+"""So long at most the file is checked at start."""
+RESERVE: Final = 4 * 2**20
+"""Bytes of the disk that pushes must leave free, so that what runs can still report its end."""
+KEPT_REJECTIONS: Final = 1_000
+SEARCHED: Final = 20_000
+"""A text is searched for in the newest so many jobs."""
+
+_SCHEMA = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY, -- given out from totals.next_id, in the same transaction: never used twice
+    kind TEXT NOT NULL, queue TEXT NOT NULL, rank INTEGER NOT NULL, place INTEGER NOT NULL, state TEXT NOT NULL,
+    payload BLOB NOT NULL, max_attempts INTEGER NOT NULL, created_at INTEGER NOT NULL, timeout REAL, unique_key TEXT,
+    idempotency_key TEXT, idempotency_digest BLOB,
+    run_at INTEGER, attempt INTEGER NOT NULL, crashes INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER,
+    revision INTEGER NOT NULL, result BLOB, error TEXT, history TEXT
+);
+CREATE INDEX jobs_todo ON jobs (queue, kind, rank, place) WHERE state = 'todo';
+CREATE INDEX jobs_scheduled ON jobs (run_at, id) WHERE state = 'scheduled';
+CREATE INDEX jobs_by_state ON jobs (state, id) WHERE state <> 'todo';
+CREATE INDEX jobs_finished ON jobs (finished_at, id) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_unique_key ON jobs (unique_key) WHERE unique_key IS NOT NULL;
+CREATE UNIQUE INDEX jobs_idempotency_key ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE TABLE lines (job INTEGER NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, level TEXT NOT NULL,
+    message TEXT NOT NULL, PRIMARY KEY (job, number)) WITHOUT ROWID;
+CREATE TABLE rejections (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT, reason TEXT NOT NULL,
+    errors TEXT NOT NULL, payload BLOB);
+CREATE TABLE counts (queue TEXT, kind TEXT, priority INTEGER, state TEXT, number INTEGER NOT NULL,
+    PRIMARY KEY (queue, kind, priority, state)) WITHOUT ROWID;
+CREATE TABLE pauses (queue TEXT PRIMARY KEY, at INTEGER NOT NULL, why TEXT) WITHOUT ROWID;
+CREATE TABLE totals (one INTEGER PRIMARY KEY CHECK (one = 1), accepted INTEGER NOT NULL, done INTEGER NOT NULL,
+    failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, rejected INTEGER NOT NULL,
+    next_id INTEGER NOT NULL, next_place INTEGER NOT NULL);
+INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0, 1, 1);
+"""
+
+_COLUMNS: Final = (
+    "id", "kind", "queue", "rank", "place", "state", "payload", "max_attempts", "created_at", "timeout", "unique_key",
+    "idempotency_key", "idempotency_digest", "run_at", "attempt", "crashes", "started_at", "finished_at", "revision",
+    "result", "error", "history",
+)  # fmt: skip
+_SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM jobs "
+_CHANGING: Final = ("place", "state", *_COLUMNS[13:])
+_SIZES: Final = (256, 64, 16, 4, 1)
+"""Rows in one statement: a few sizes, so that all of them stay prepared. One statement lets go of the GIL once."""
+
+
+def _upsert(rows: int) -> str:
+    values = ", ".join(["(" + ", ".join("?" * len(_COLUMNS)) + ")"] * rows)
+    update = ", ".join(f"{column} = excluded.{column}" for column in _CHANGING)
+    return f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES {values} ON CONFLICT (id) DO UPDATE SET {update}"
+
+
+_UPSERTS: Final = {rows: _upsert(rows) for rows in _SIZES}
+
+
+class SqliteTables:
+    """See Tables. Lives as long as its store is open; the file is left as it was where it is not ours or is damaged."""
+
+    def __init__(self, path: Path, *, flushed: bool = True) -> None:
+        self._path = path
+        self._flushed = flushed
+        self._writer: sqlite3.Connection | None = None
+        self._readers: list[sqlite3.Connection] = []
+        self._readers_lock = threading.Lock()
+        self._open_readers: set[sqlite3.Connection] = set()
+
+    # -- opening and closing -------------------------------------------------------------------------------------
+
+    def open(self) -> Loaded:
+        """See Tables."""
+        fresh = _is_fresh(self._path)
+        try:
+            writer = self._connect()
+        except sqlite3.Error as error:
+            raise StoreUnfit(f"{self._path} can't be opened: {error}.") from None
+        try:
+            self._prepare(writer, fresh)
+            loaded = _load(writer)
+        except sqlite3.Error as error:
+            _leak(writer)  # closing it would write to a file that may be damaged
+            raise StoreUnfit(f"{self._path} can't be used: {error}. Nothing in it was changed.") from None
+        except StoreUnfit:
+            _leak(writer)
+            raise
+        self._writer = writer
+        return loaded
+
+    def close(self) -> None:
+        """See Tables."""
+        with self._readers_lock:
+            readers, self._open_readers, self._readers = self._open_readers, set(), []
+        for reader in readers:
+            reader.close()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def forget_connection(self) -> None:
+        """See Tables. Closing, even by garbage collection, would drop the locks and the WAL that the parent uses."""
+        for connection in (self._writer, *self._open_readers):
+            if connection is not None:
+                _leak(connection)
+        self._writer = None
+        self._readers_lock = threading.Lock()
+        self._open_readers, self._readers = set(), []
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5.0)
+
+    def _prepare(self, writer: sqlite3.Connection, fresh: bool) -> None:
+        if not fresh:
+            _check(writer, self._path)
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute(f"PRAGMA synchronous = {'FULL' if self._flushed else 'NORMAL'}")
+        writer.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")
+        if fresh:
+            writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            writer.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def write(self, batch: Batch, totals: Totals) -> None:
+        """See Tables."""
+        writer = self._writer
+        if writer is None:
+            raise StoreUnavailable("The store is closed.")
+        self._check_room(batch)
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            _write(writer, batch, totals)
+            writer.execute("COMMIT")
+        except BaseException as error:
+            _roll_back(writer)
+            raise _translated(error) from error
+
+    def _check_room(self, batch: Batch) -> None:
+        """Pushes are refused before the disk is full: then even what runs could not report its end."""
+        if not any(before is None for before, _ in batch.steps):
+            return
+        disk = os.statvfs(self._path.parent)
+        size = sum(len(after.payload) for before, after in batch.steps if before is None)
+        if disk.f_bavail * disk.f_frsize < RESERVE + 2 * size:
+            raise DiskFull(f"The disk of {self._path.name} is nearly full: free some space.")
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        reader = None
+        try:
+            with self._readers_lock:
+                reader = self._readers.pop() if self._readers else self._new_reader()
+            yield reader
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"The store can't be read: {error}.") from error
+        finally:
+            with self._readers_lock:
+                if reader is not None and reader in self._open_readers:
+                    self._readers.append(reader)
+
+    def _new_reader(self) -> sqlite3.Connection:
+        if self._writer is None:
+            raise StoreUnavailable("The store is closed.")
+        reader = self._connect()
+        reader.execute("PRAGMA query_only = ON")
+        self._open_readers.add(reader)
+        return reader
+
+    def _jobs(self, where: str, parameters: Sequence[Any] = ()) -> list[Job]:
+        with self._reader() as reader:
+            return [_job(row) for row in reader.execute(_SELECT + where, parameters)]
+
+    def _one(self, query: str, parameters: Sequence[Any]) -> Any:
+        with self._reader() as reader:
+            row = reader.execute(query, parameters).fetchone()
+            return None if row is None else row[0]
+
+    def get(self, id: int) -> Job | None:
+        """See Tables."""
+        return next(iter(self._jobs("WHERE id = ?", (id,))), None)
+
+    def get_many(self, ids: Collection[int]) -> list[Job]:
+        """See Tables."""
+        return self._jobs("WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)) if ids else []
+
+    def todo_after(self, queue: str, kind: str, after: Key, limit: int) -> list[Job]:
+        """See Tables."""
+        where = (
+            "WHERE state = 'todo' AND queue = ? AND kind = ? AND (rank, place) > (?, ?) ORDER BY rank, place LIMIT ?"
+        )
+        return self._jobs(where, (queue, kind, *after, limit))
+
+    def scheduled_after(self, after: Key, limit: int) -> list[Job]:
+        """See Tables."""
+        return self._jobs(
+            "WHERE state = 'scheduled' AND (run_at, id) > (?, ?) ORDER BY run_at, id LIMIT ?", (*after, limit)
+        )
+
+    def active_with_key(self, unique_key: str) -> int | None:
+        """See Tables."""
+        query = "SELECT id FROM jobs WHERE unique_key = ? AND state IN ('todo', 'scheduled')"
+        found: int | None = self._one(query, (unique_key,))
+        return found
+
+    def with_idempotency_key(self, key: str) -> int | None:
+        """See Tables."""
+        found: int | None = self._one("SELECT id FROM jobs WHERE idempotency_key = ?", (key,))
+        return found
+
+    def page(self, filter: Filter, before: int | None, limit: int) -> list[Job]:
+        """See Tables."""
+        where, parameters = _where(filter, before)
+        return self._jobs(f"{where} ORDER BY id DESC LIMIT ?", (*parameters, limit))
+
+    def matching(self, filter: Filter, limit: int) -> tuple[int, list[int]]:
+        """See Tables."""
+        where, parameters = _where(filter, None)
+        with self._reader() as reader:
+            matched = reader.execute(f"SELECT count(*) FROM jobs {where}", parameters).fetchone()[0]
+            rows = reader.execute(f"SELECT id FROM jobs {where} ORDER BY id LIMIT ?", (*parameters, limit))
+            return matched, [id for (id,) in rows]
+
+    def newest_finished(self, limit: int) -> list[Job]:
+        """See Tables."""
+        return self._jobs("WHERE finished_at IS NOT NULL ORDER BY finished_at DESC, id DESC LIMIT ?", (limit,))
+
+    def oldest_finished(self, limit: int) -> list[Job]:
+        """See Tables."""
+        return self._jobs("WHERE finished_at IS NOT NULL ORDER BY finished_at, id LIMIT ?", (limit,))
+
+    def log(self, id: int, after: int, limit: int) -> Sequence[tuple[int, LogLine]]:
+        """See Tables."""
+        query = "SELECT number, at, level, message FROM lines WHERE job = ? AND number > ? ORDER BY number LIMIT ?"
+        with self._reader() as reader:
+            return [(number, LogLine(*line)) for number, *line in reader.execute(query, (id, after, limit))]
+
+    def rejections(self, before: int | None, limit: int) -> list[Rejection]:
+        """See Tables."""
+        with self._reader() as reader:
+            return _rejections(reader, before, limit)
+
+    def size(self) -> int | None:
+        """See Tables: the file and its WAL."""
+        files = (self._path, self._path.with_name(self._path.name + "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+
+# -- the file itself ---------------------------------------------------------------------------------------------
+
+
+def _is_fresh(path: Path) -> bool:
+    """Whether there is nothing yet at *path*. Raises StoreUnfit for what is not ours; reads the header, changes nothing.
+
+    The file is opened here before SQLite does so in this process: later, closing it would drop SQLite's locks.
+    """
+    try:
+        header = path.read_bytes()[:100] if path.stat().st_size < 100 else _head(path)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise StoreUnfit(f"{path} can't be read: {error.strerror}.") from None
+    if not header:
+        return True
+    if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
+        raise StoreUnfit(
+            f"{path} is not an SQLite file: name another one with --store sqlite:///FILE. It was not touched."
+        )
+    if int.from_bytes(header[68:72]) != APPLICATION_ID:
+        raise StoreUnfit(f"{path} is an SQLite file, but not webqueue's: name another one. It was not touched.")
+    return False
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(100)
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreUnfit where the file is of a later version, or damaged as far as can be seen within CHECK_SECONDS."""
+    connection.execute("PRAGMA query_only = ON")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != SCHEMA_VERSION:
+        raise StoreUnfit(
+            f"{path} was written by another version of webqueue (format {version}, here {SCHEMA_VERSION})."
+        )
+    damages = _damages(connection)
+    if damages:
+        what = damages[0].splitlines()[-1]
+        raise StoreUnfit(f"{path} is damaged ({what}): put a backup in its place, or move it away. It was not touched.")
+    connection.execute("PRAGMA query_only = OFF")
+
+
+def _damages(connection: sqlite3.Connection) -> list[str]:
+    deadline = time.monotonic() + CHECK_SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+    try:
+        return [text for (text,) in connection.execute("PRAGMA quick_check(1)") if text != "ok"]
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return []
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def _leak(connection: sqlite3.Connection) -> None:
+    """Keep *connection* from ever being closed by this process."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+def _load(connection: sqlite3.Connection) -> Loaded:
+    totals = connection.execute(
+        "SELECT accepted, done, failed, cancelled, rejected, next_id, next_place FROM totals"
+    ).fetchone()
+    counts = connection.execute("SELECT queue, kind, priority, state, number FROM counts WHERE number <> 0")
+    pauses = connection.execute("SELECT queue, at, why FROM pauses")
+    return Loaded(
+        Totals(*totals),
+        {(queue, kind, priority, State(state)): number for queue, kind, priority, state, number in counts},
+        {queue: Pause(at, why) for queue, at, why in pauses},
+        _rejections(connection, None, 100)[::-1],
+    )
+
+
+# -- writing -----------------------------------------------------------------------------------------------------
+
+
+def _write(writer: sqlite3.Connection, batch: Batch, totals: Totals) -> None:
+    _write_jobs(writer, list(batch.jobs.values()))
+    if batch.steps or batch.forgotten:
+        _write_counts(writer, batch)
+    if batch.forgotten:
+        ids = json.dumps(list(batch.forgotten))
+        writer.execute("DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+        writer.execute("DELETE FROM lines WHERE job IN (SELECT value FROM json_each(?))", (ids,))
+    if batch.lines:
+        _write_lines(writer, batch)
+    if batch.rejections:
+        _write_rejections(writer, batch.rejections)
+    for queue, pause in batch.pauses.items():
+        writer.execute("DELETE FROM pauses WHERE queue = ?", (queue,))
+        if pause is not None:
+            writer.execute("INSERT INTO pauses VALUES (?, ?, ?)", (queue, pause.at, pause.why))
+    writer.execute(
+        "UPDATE totals SET accepted = ?, done = ?, failed = ?, cancelled = ?, rejected = ?, next_id = ?, next_place = ?",
+        (
+            totals.accepted,
+            totals.done,
+            totals.failed,
+            totals.cancelled,
+            totals.rejected,
+            totals.next_id,
+            totals.next_place,
+        ),
+    )
+
+
+def _write_jobs(writer: sqlite3.Connection, jobs: list[Job]) -> None:
+    start = 0
+    for size in _SIZES:
+        while len(jobs) - start >= size:
+            values: list[Any] = []
+            for job in jobs[start : start + size]:
+                values += _row(job)
+            writer.execute(_UPSERTS[size], values)
+            start += size
+
+
+def _write_counts(writer: sqlite3.Connection, batch: Batch) -> None:
+    rows = [(*key, change) for key, change in batch.counts().items()]
+    writer.executemany(
+        "INSERT INTO counts VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = number + excluded.number", rows
+    )
+
+
+def _write_lines(writer: sqlite3.Connection, batch: Batch) -> None:
+    number = "(SELECT coalesce(max(number), 0) + 1 FROM lines WHERE job = ?1)"
+    query = f"INSERT INTO lines VALUES (?1, {number}, ?2, ?3, ?4)"
+    writer.executemany(query, [(id, line.at, line.level, line.message) for id, line in batch.lines])
+
+
+def _write_rejections(writer: sqlite3.Connection, rejections: list[Rejection]) -> None:
+    writer.executemany(
+        "INSERT OR REPLACE INTO rejections VALUES (?, ?, ?, ?, ?, ?)",
+        [(one.id, one.at, one.kind, one.reason, json.dumps(one.errors), one.payload) for one in rejections],
+    )
+    writer.execute("DELETE FROM rejections WHERE id <= ?", (rejections[-1].id - KEPT_REJECTIONS,))
+
+
+def _roll_back(writer: sqlite3.Connection) -> None:
+    try:
+        if writer.in_transaction:
+            writer.execute("ROLLBACK")
+    except sqlite3.Error:
+        pass  # SQLite has rolled back by itself, as after SQLITE_FULL: https://sqlite.org/lang_transaction.html
+
+
+def _translated(error: BaseException) -> BaseException:
+    """The error of webqueue's own that *error* means; ValueError: this row can't be stored, others can."""
+    if isinstance(error, Unavailable):
+        return error
+    if isinstance(error, sqlite3.OperationalError):
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            return DiskFull("The disk is full: free some space.")
+        return StoreUnavailable(f"The store can't be written: {error}.")
+    if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)):
+        return ValueError(str(error))
+    if isinstance(error, sqlite3.Error | OSError | MemoryError):
+        return StoreUnavailable(f"The store can't be written: {error}.")
+    return error
+
+
+# -- rows --------------------------------------------------------------------------------------------------------
+
+
+def _row(job: Job) -> tuple[Any, ...]:
+    key, digest = job.idempotency or (None, None)
+    return (
+        job.id, job.kind, job.queue, -job.priority, job.place, job.state.value, job.payload, job.max_attempts, job.created_at,
+        job.timeout, job.unique_key, key, digest, job.run_at, job.attempt, job.crashes, job.started_at, job.finished_at,
+        job.revision, job.result, json.dumps(job.error) if job.error else None,
+        json.dumps(job.history) if job.history else None,
+    )  # fmt: skip
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    (
+        id, kind, queue, rank, place, state, payload, max_attempts, created_at, timeout, unique_key, key, digest, run_at,
+        attempt, crashes, started_at, finished_at, revision, result, error, history,
+    ) = row  # fmt: skip
+    return Job(
+        id, kind, payload, queue, -rank, State(state), place, max_attempts, created_at, timeout, unique_key, run_at, attempt,
+        crashes, started_at, finished_at, revision, result, Failure(*json.loads(error)) if error else None,
+        _history(history) if history else (), None, (key, digest) if key is not None else None,
+    )  # fmt: skip
+
+
+def _history(text: str) -> tuple[Attempt, ...]:
+    return tuple(
+        Attempt(attempt, started_at, ended_at, outcome, Failure(*error) if error else None)
+        for attempt, started_at, ended_at, outcome, error in json.loads(text)
+    )
+
+
+def _rejections(connection: sqlite3.Connection, before: int | None, limit: int) -> list[Rejection]:
+    query = "SELECT id, at, kind, reason, errors, payload FROM rejections WHERE id < ? ORDER BY id DESC LIMIT ?"
+    rows = connection.execute(query, (2**62 if before is None else before, limit))
+    return [
+        Rejection(id, at, kind, reason, json.loads(errors), payload) for id, at, kind, reason, errors, payload in rows
+    ]
+
+
+def _where(filter: Filter, before: int | None) -> tuple[str, list[Any]]:
+    """The WHERE clause of *filter*; a text is looked for in the newest SEARCHED jobs only."""
+    text = f"%{_escaped(filter.text)}%" if filter.text is not None else None
+    haystack = "id || ' ' || kind || ' ' || coalesce(unique_key, '') || ' ' || coalesce(error, '') || ' ' || CAST(payload AS TEXT)"
+    conditions: list[tuple[str, Any]] = [
+        ("state = ?", filter.state),
+        ("kind = ?", filter.kind),
+        ("queue = ?", filter.queue),
+        ("json_extract(error, '$[0]') = ?", filter.error),
+        ("id < ?", before),
+        (f"id > (SELECT max(id) FROM jobs) - {SEARCHED} AND {haystack} LIKE ? ESCAPE '\\'", text),
+    ]
+    used = [(condition, value) for condition, value in conditions if value is not None]
+    where = "WHERE " + " AND ".join(condition for condition, _ in used) if used else ""
+    return where, [value for _, value in used]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,88 @@
+"""What comes in: bodies, query parameters, ids and headers, checked before anything looks at them."""
+
+import re
+from typing import Any, Final
+
+from flask import request
+from marshmallow import Schema, ValidationError
+from werkzeug.exceptions import UnsupportedMediaType
+
+from webqueue import strictjson
+from webqueue.errors import JobNotFound
+
+PUSH_BYTES: Final = 256 * 1024
+BULK_BYTES: Final = 16 * 1024 * 1024
+MOST_KEY: Final = 255
+MOST_WAIT: Final = 60
+"""Seconds that one request is held at most."""
+
+_ID = re.compile(r"[0-9]{1,16}")
+_WAIT = re.compile(r'\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?:;.*)?', re.IGNORECASE)
+_CURL = "add -H 'Content-Type: application/json'"
+
+
+def read_bytes(limit: int = PUSH_BYTES) -> bytes:
+    """The request's body. Raises RequestEntityTooLarge beyond *limit* bytes, announced or not."""
+    request.max_content_length = limit
+    return request.get_data(cache=False)
+
+
+def read_json(limit: int = PUSH_BYTES) -> Any:
+    """The JSON value in the body. Raises UnsupportedMediaType, RequestEntityTooLarge, NotJSON."""
+    need_media_type("application/json")
+    return strictjson.read(read_bytes(limit))
+
+
+def need_media_type(*wanted: str) -> str:
+    """The body's media type. Raises UnsupportedMediaType unless it is *wanted* (``+json`` is too), in UTF-8."""
+    mimetype = request.mimetype
+    known = mimetype in wanted or (mimetype.startswith("application/") and mimetype.endswith("+json"))
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if not known or charset not in {"utf-8", "utf8"}:
+        was = request.headers.get("Content-Type", "missing")[:100]
+        raise UnsupportedMediaType(f"Content-Type is {was}, not {' or '.join(wanted)} (in UTF-8). With curl: {_CURL}.")
+    return mimetype
+
+
+def read_filter(schema: Schema) -> dict[str, Any]:
+    """The JSON object in the body, loaded by *schema*; a missing body is an empty object."""
+    if not request.content_length and not request.headers.get("Transfer-Encoding"):
+        return loaded(schema, {})
+    return loaded(schema, read_json())
+
+
+def read_query(schema: Schema) -> dict[str, Any]:
+    """The query parameters, loaded by *schema*. Raises ValidationError."""
+    return loaded(schema, request.args.to_dict())
+
+
+def loaded(schema: Schema, data: object) -> dict[str, Any]:
+    """*data* loaded by *schema*. Raises ValidationError, also where *data* is no object."""
+    result: dict[str, Any] = schema.load(data)  # type: ignore[assignment, arg-type]
+    return result
+
+
+def job_id(text: str) -> int:
+    """The id in a path. Raises JobNotFound for anything that can't be one."""
+    if not _ID.fullmatch(text):
+        raise JobNotFound(text[:40])
+    return int(text)
+
+
+def idempotency_key() -> str | None:
+    """The request's Idempotency-Key, None without one. Raises ValidationError for one that is empty or too long."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 0 < len(key) <= MOST_KEY:
+        raise ValidationError({"Idempotency-Key": [f"Length must be between 1 and {MOST_KEY}."]})
+    return key
+
+
+def preferred_wait() -> int | None:
+    """Seconds of ``Prefer: wait=N`` (RFC 7240), 60 at most; None where the client has no such preference."""
+    prefer = request.headers.get("Prefer")
+    if prefer is None:
+        return None
+    for preference in prefer.split(","):
+        if match := _WAIT.fullmatch(preference):
+            return min(int(match[1]), MOST_WAIT)
+    return None

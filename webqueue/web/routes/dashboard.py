@@ -1,0 +1,25 @@
+"""GET /: the dashboard, complete before any script runs."""
+
+from flask import Response, request
+
+from webqueue.web.access import Access, access_of
+from webqueue.web.current import current_engine, current_prefix
+from webqueue.web.page import render
+
+
+def dashboard() -> Response:
+    """The page as the queue stands now; the socket keeps it so."""
+    engine = current_engine()
+    return render(
+        "dashboard.html",
+        snapshot=engine.snapshot(),
+        kinds=engine.kinds(),
+        name=engine.name,
+        durability=engine.durability,
+        demo=engine.demo,
+        server=request.host_url.rstrip("/") + current_prefix(),
+        can_write=access_of(request.environ) is Access.ALL,
+    )
+
+
+ROUTES = [("GET", "/", dashboard)]

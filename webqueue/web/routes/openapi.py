@@ -1,0 +1,3 @@
+"""GET /openapi.json: what is here, for machines."""
+
+ROUTES: list = []

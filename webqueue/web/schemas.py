@@ -1,0 +1,90 @@
+"""What clients may ask for, beside the push itself (which ``fitness`` checks)."""
+
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from webqueue.job import State
+from webqueue.strictjson import MAX_INTEGER
+
+NAME_LENGTH = 200
+"""Characters of a kind's or a queue's name, at most."""
+
+
+def _name(**options: Any) -> fields.String:
+    return fields.String(validate=validate.Length(min=1, max=NAME_LENGTH), **options)
+
+
+def _cursor() -> fields.Integer:
+    return fields.Integer(validate=validate.Range(0, MAX_INTEGER), load_default=None)
+
+
+def _limit(default: int, most: int) -> fields.Integer:
+    return fields.Integer(validate=validate.Range(1, most), load_default=default)
+
+
+def _state() -> fields.String:
+    return fields.String(validate=validate.OneOf([state.value for state in State]))
+
+
+class Query(Schema):
+    """Query parameters: what we don't know is ignored."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class PageQuery(Query):
+    """Which page of a list."""
+
+    cursor = _cursor()
+    limit = _limit(50, 200)
+
+
+class JobsQuery(PageQuery):
+    """Which jobs."""
+
+    state = _state()
+    kind = _name()
+    queue = _name()
+    q = fields.String(validate=validate.Length(max=1000))
+
+
+class LogQuery(Query):
+    """Which lines of a job's log."""
+
+    cursor = _cursor()
+    limit = _limit(100, 1000)
+
+
+class WaitQuery(Query):
+    """How long to hold the answer, in seconds."""
+
+    wait = fields.Float(validate=validate.Range(0), load_default=None)
+
+
+class BulkFilter(Schema):
+    """Which jobs are retried or cancelled at once."""
+
+    state = _state()
+    kind = _name()
+    queue = _name()
+    error = fields.String(validate=validate.Length(min=1, max=NAME_LENGTH))
+    limit = fields.Integer(strict=True, validate=validate.Range(1, 10_000), load_default=1000)
+
+
+class PauseBody(Schema):
+    """What is paused (all queues, without a name), and why."""
+
+    queue = _name(load_default=None, allow_none=True)
+    why = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=1000))
+
+
+class ResumeBody(PauseBody):
+    """What goes on."""
+
+
+class JobRef(Schema):
+    """Which job a Socket.IO event is about."""
+
+    id = fields.Integer(strict=True, required=True, validate=validate.Range(0, MAX_INTEGER))

@@ -1,0 +1,462 @@
+"""The gunicorn worker of ``webqueue run``: gthread, but no client can hold a thread by being slow.
+
+gthread gives a thread to each connection that was accepted, without a deadline for headers, body or answer. Here the
+main loop gathers a request until it is complete, and only then a thread works on it:
+
+    accept ─► arriving (15 s) ─► a thread ─► idle (75 s) ─► arriving ...
+                  │ late: cut        └─► closing (2 s: what the client still sends is read, so that it sees the answer)
+
+A large body (an upload for /push-jobs) is read by the thread, within the same deadline, in few threads at a time.
+"""
+
+import logging
+import os
+import queue
+import re
+import resource
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from gunicorn import http, util
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers import gthread
+from werkzeug.exceptions import BadRequest, RequestTimeout
+
+from webqueue.errors import WebqueueError
+from webqueue.web import sockets
+
+REQUEST_DEADLINE: Final = 15.0
+"""Seconds after its first byte (or after the connection was accepted) within which a request must be complete."""
+ANSWER_DEADLINE: Final = 30.0
+"""Seconds within which each part of an answer must have been taken."""
+IDLE_DEADLINE: Final = 75.0
+"""Seconds that a connection is kept for the next request."""
+CLOSING_DEADLINE: Final = 2.0
+LAST_ANSWERS: Final = 3.0
+"""Seconds that requests which are being answered get once the engine has stopped."""
+LAST_RESORT: Final = 10.0
+"""Seconds past the grace period after which the process ends whatever holds it."""
+MAX_HEAD: Final = 32 * 1024
+MAX_GATHERED: Final = 320 * 1024
+"""Bytes of a request that the main loop gathers: the largest push and its head."""
+MAX_CONNECTIONS: Final = 4_096
+SWITCH_INTERVAL: Final = 0.0005
+"""A handler that computes holds the interpreter for so many seconds at a time, instead of 5 ms."""
+
+_LENGTH: Final = re.compile(rb"^content-length:[ \t]*(\d{1,15})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_READ_ON: Final = re.compile(rb"^(transfer-encoding|expect):", re.IGNORECASE | re.MULTILINE)
+
+log = logging.getLogger(__name__)
+
+
+class Unreader(SocketUnreader):  # type: ignore[misc]
+    """Reads the rest of a request, in a thread, until its deadline."""
+
+    deadline = 0.0
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        """The next bytes; raises TimeoutError past the deadline."""
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("The request was not complete in time.")
+        self.sock.settimeout(remaining)
+        try:
+            return bytes(super().chunk(size_hint))
+        finally:
+            self.sock.settimeout(ANSWER_DEADLINE)
+
+
+class Body:
+    """The rest of a body that a thread reads: what goes wrong is the client's fault, and no 500."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def read(self, size: int) -> bytes:
+        """As gunicorn's readers. Raises RequestTimeout past the deadline, BadRequest when the body is none."""
+        try:
+            return bytes(self._reader.read(size))
+        except TimeoutError:
+            raise RequestTimeout("The request was not complete in time.") from None
+        except (OSError, http.errors.ParseException) as error:
+            raise BadRequest(f"The body can't be read: {error}") from None
+
+
+class Connection:
+    """One client. The main loop's own, but for the time in which a thread answers a request."""
+
+    def __init__(self, worker: "Worker", sock: socket.socket, client: Any, server: Any) -> None:
+        self.sock, self.client, self.server = sock, client, server
+        self.parser = http.get_parser(worker.cfg, sock, client)
+        self.parser.unreader = Unreader(sock)
+        self.buffer = bytearray()
+        self.searched = 0
+        self.needed = 0
+        """Bytes of the whole request; 0 until its head is complete."""
+        self.large = False
+        self.since = time.monotonic()
+
+    def arrived(self, data: bytes) -> None:
+        """*data* is part of the next request."""
+        if not self.buffer:
+            self.since = time.monotonic()
+        self.buffer += data
+        if not self.needed:
+            self._look_for_head()
+
+    def _look_for_head(self) -> None:
+        end = self.buffer.find(b"\r\n\r\n", self.searched)
+        self.searched = max(0, len(self.buffer) - 3)
+        if end < 0:
+            return
+        head = bytes(self.buffer[: end + 2])
+        length = _LENGTH.search(head)
+        self.needed = end + 4 + (int(length[1]) if length else 0)
+        self.large = self.needed > MAX_GATHERED or _READ_ON.search(head) is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a thread may take it."""
+        return bool(self.needed) and (self.large or len(self.buffer) >= self.needed)
+
+    @property
+    def headless(self) -> bool:
+        """Whether its head is longer than any request's of ours."""
+        return not self.needed and len(self.buffer) > MAX_HEAD
+
+    def hand_over(self) -> None:
+        """Give what has arrived to the parser; the thread's from now on."""
+        self.parser.unreader.unread(bytes(self.buffer))
+        self.parser.unreader.deadline = self.since + REQUEST_DEADLINE
+        self.buffer.clear()
+        self.searched = self.needed = 0
+
+    def take_back(self) -> None:
+        """The main loop's again, with what the thread read too much."""
+        self.since = time.monotonic()
+        self.sock.setblocking(False)
+        self.large = False
+        rest = self.parser.unreader.take_buffered()
+        if rest:
+            self.arrived(rest)
+
+
+class Waiting(dict[Connection, float]):
+    """Connections that may wait so many seconds each, the longest waiting first. The main loop's own."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def add(self, connection: Connection, since: float | None = None) -> None:
+        """*connection* waits, *since* then or now."""
+        self[connection] = (time.monotonic() if since is None else since) + self.seconds
+
+    def first(self) -> Connection | None:
+        """Who has waited longest."""
+        return next(iter(self), None)
+
+    def deadline(self) -> float:
+        """When the first of them has waited long enough."""
+        return next(iter(self.values()), float("inf"))
+
+
+class Threads:
+    """Daemon threads, started as they are needed, *limit* at most. :meth:`submit` is the main loop's own."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._started = 0
+        self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+
+    def submit(self, call: Callable[[], object]) -> None:
+        """Let a thread run *call*, which must not raise; it waits for one where all are busy."""
+        self._calls.put(call)
+        if not self._idle.acquire(blocking=False) and self._started < self.limit:
+            self._started += 1
+            threading.Thread(target=self._run, name=f"webqueue-http-{self._started}", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._calls.get()()
+            self._idle.release()
+
+
+class Worker(gthread.ThreadWorker):  # type: ignore[misc]
+    """The process that serves. It ends when the engine has come to rest after SIGTERM or SIGINT, or alone."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.lifeline = os.pipe()
+        """(read, write): the write end is held by the master alone, so the read end tells of its death."""
+        self.engine: Any = None
+        self.arriving = Waiting(REQUEST_DEADLINE)
+        self.idle = Waiting(IDLE_DEADLINE)
+        self.closing = Waiting(CLOSING_DEADLINE)
+        self.uploads = 0
+        self.later: list[Connection] = []
+        self.stopping = False
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Nothing: the number of threads follows from the settings."""
+
+    # -- start
+
+    def init_process(self) -> None:
+        """In the new process: from here until the end."""
+        os.close(self.lifeline[1])
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        self.worker_connections = min(MAX_CONNECTIONS, _raise_descriptors() - 256)
+        super().init_process()
+
+    def get_thread_pool(self) -> Threads:
+        """The threads that answer; how many is known once the application is loaded."""
+        return Threads(self.cfg.threads)
+
+    def init_signals(self) -> None:
+        """Ctrl-C is as gentle as SIGTERM; a hang-up is the master's to answer."""
+        super().init_signals()
+        signal.signal(signal.SIGINT, self.handle_exit)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def load_wsgi(self) -> None:
+        """Load the application and its engine; what is wrong with them is one line."""
+        try:
+            super().load_wsgi()
+        except WebqueueError as error:
+            sys.stderr.write(f"webqueue: {error}\n")
+            sys.stderr.flush()
+            sys.exit(3)
+        self.engine = self.wsgi.extensions["webqueue"]
+        settings = self.engine.settings
+        self.threads_for_uploads = max(2, settings.http_threads // 2)
+        self.tpool.limit = settings.max_sockets + settings.http_threads
+
+    # -- the main loop
+
+    def run(self) -> None:
+        """Serve until the engine has stopped, then end."""
+        self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
+        self.poller.register(self.lifeline[0], selectors.EVENT_READ, self.on_master_gone)
+        self.set_accept_enabled(True)
+        while self.alive:
+            self.wait_for_and_dispatch_events(self._until_deadline())
+            self._cut_late()
+        self._finish()
+
+    def _until_deadline(self) -> float | None:
+        """Seconds until a connection has waited long enough; None (for ever) when none waits."""
+        first = min(self.arriving.deadline(), self.idle.deadline(), self.closing.deadline())
+        return None if first == float("inf") else max(0.0, first - time.monotonic())
+
+    def _cut_late(self) -> None:
+        now = time.monotonic()
+        for waiting in (self.arriving, self.idle, self.closing):
+            while waiting.deadline() <= now:
+                self._forget(waiting.first(), waiting)
+
+    def accept(self, listener: Any) -> None:
+        """A client has come; who waits longest makes room where there is none."""
+        if self.nr_conns >= self.worker_connections:
+            self._make_room()
+        try:
+            sock, client = listener.accept()
+        except OSError:
+            self._make_room()  # it is gone again, or there are too many descriptors
+            return
+        sock.setblocking(False)
+        self.nr_conns += 1
+        self._wait_for_request(Connection(self, sock, client, listener.getsockname()))
+
+    def _make_room(self) -> None:
+        for waiting in (self.closing, self.idle, self.arriving):
+            if waiting:
+                self._forget(waiting.first(), waiting)
+                return
+
+    def _wait_for_request(self, connection: Connection, kept: bool = False) -> None:
+        waiting = self.idle if kept and not connection.buffer else self.arriving
+        waiting.add(connection, connection.since)
+        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._on_readable, connection))
+
+    def _on_readable(self, connection: Connection, _sock: Any) -> None:
+        try:
+            data = connection.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._forget(connection, self.arriving if connection in self.arriving else self.idle)
+            return
+        if self.idle.pop(connection, None) is not None:
+            self.arriving.add(connection)
+        connection.arrived(data)
+        if connection.ready or connection.headless:
+            self.poller.unregister(connection.sock)
+            del self.arriving[connection]
+            self._go_on(connection)
+
+    def _go_on(self, connection: Connection) -> None:
+        """A request has arrived, or will never."""
+        if connection.headless:
+            util.write_error(
+                connection.sock, 431, "Request Header Fields Too Large", "The head of the request is too long."
+            )
+            self._close(connection)
+        elif connection.large and self.uploads >= self.threads_for_uploads:
+            self.later.append(connection)
+        else:
+            self.uploads += connection.large
+            connection.hand_over()
+            self.tpool.submit(partial(self._answer, connection))
+
+    def _answer(self, connection: Connection) -> None:
+        """In a thread: one request, one answer."""
+        kept = self.handle(connection)
+        self.method_queue.defer(self.finish_request, connection, kept)
+
+    def finish_request(self, connection: Connection, kept: bool) -> None:
+        """The thread is done with it; *kept*: the client may send the next request."""
+        if connection.large:
+            self.uploads -= 1
+            if self.later:
+                waiting = self.later.pop(0)
+                waiting.since = time.monotonic()
+                self._go_on(waiting)
+        if not kept or not self.alive:
+            self._close(connection)
+            return
+        connection.take_back()
+        if connection.ready or connection.headless:
+            self._go_on(connection)
+        else:
+            self._wait_for_request(connection, kept=True)
+
+    def _close(self, connection: Connection) -> None:
+        """Half-close it, and read what still comes: else the client may lose the answer (RFC 9112, 9.6)."""
+        try:
+            connection.sock.setblocking(False)
+            connection.sock.shutdown(socket.SHUT_WR)
+            self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._on_rest, connection))
+        except (OSError, ValueError):
+            self._forget(connection)
+        else:
+            self.closing.add(connection)
+
+    def _on_rest(self, connection: Connection, _sock: Any) -> None:
+        try:
+            over = not connection.sock.recv(65536)
+        except BlockingIOError:
+            over = False
+        except OSError:
+            over = True
+        if over:
+            self._forget(connection, self.closing)
+
+    def _forget(self, connection: Connection | None, waiting: Waiting | None = None) -> None:
+        if connection is None:
+            return
+        if waiting is not None:
+            del waiting[connection]
+            self.poller.unregister(connection.sock)
+        self.nr_conns -= 1
+        util.close(connection.sock)
+
+    # -- in a thread
+
+    def handle(self, conn: Any) -> bool:
+        """Answer the request that *conn* holds; True where the next one may follow. Raises nothing."""
+        request = None
+        try:
+            conn.sock.settimeout(ANSWER_DEADLINE)
+            request = next(conn.parser)
+            if conn.large:
+                request.body.reader = Body(request.body.reader)
+            return bool(self._keepalive_after(conn, self.handle_request(request, conn)))
+        except (http.errors.NoMoreData, StopIteration):
+            return False  # the client is gone, or it was a WebSocket and that has ended
+        except (OSError, BadRequest, RequestTimeout) as error:
+            self.log.debug("The client is gone, or too slow: %s", error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - gunicorn's own answer to it, which logs the traceback
+            self.handle_error(request, conn.sock, conn.client, error)
+        return False
+
+    # -- end
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM, SIGINT: once is enough, twice is no more. Answering goes on until the engine has come to rest."""
+        if self.engine is None:
+            sys.exit(0)
+        self.engine.drain()
+        self.method_queue.defer(self._stop, None)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """SIGQUIT, which is what the master makes of a second signal: as SIGTERM, without grace."""
+        if self.engine is None:
+            sys.exit(0)
+        self.engine.drain()
+        self.method_queue.defer(self._stop, 0.0)
+
+    def on_master_gone(self, _descriptor: int) -> None:
+        """Nobody would restart or stop this process: make room for the next at once."""
+        self.poller.unregister(self.lifeline[0])
+        self.set_accept_enabled(False)
+        self.engine.drain()
+        self._stop(0.0)
+
+    def _stop(self, grace: float | None) -> None:
+        if self.stopping and grace is None:
+            return
+        self.stopping = True
+        seconds = self.engine.settings.grace if grace is None else grace
+        threading.Thread(target=self._come_to_rest, args=(seconds,), name="webqueue-stop", daemon=True).start()
+        last = threading.Timer(seconds + LAST_RESORT, os._exit, args=(0,))
+        last.daemon = True
+        last.start()
+
+    def _come_to_rest(self, grace: float) -> None:
+        try:
+            self.engine.stop(grace)
+        except Exception:
+            log.exception("The engine did not stop as it should.")
+        self.method_queue.defer(self._stopped)
+
+    def _stopped(self) -> None:
+        self.alive = False
+
+    def _finish(self) -> None:
+        """Let the last answers out, then close everything."""
+        self.set_accept_enabled(False)
+        sockets.close_all()
+        for waiting in (self.idle, self.arriving):
+            while waiting:
+                self._forget(waiting.first(), waiting)
+        end = time.monotonic() + LAST_ANSWERS
+        while self.nr_conns > 0 and time.monotonic() < end:
+            self.wait_for_and_dispatch_events(end - time.monotonic())
+        self.poller.close()
+        self.method_queue.close()
+        for listener in self.sockets:
+            listener.close()
+
+
+def _raise_descriptors() -> int:
+    """Allow this process as many descriptors as it may have, up to what it needs; how many it has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + 1_024
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
