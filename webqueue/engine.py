@@ -74,6 +74,7 @@ class Engine:
         _ENGINES.add(self)
 
     def _build(self) -> None:
+        self._ended = threading.Event()
         self._timers = Timers()
         self._pace = Pace()
         self._store: LocalStore = stores.make_store(
@@ -144,13 +145,25 @@ class Engine:
             self._store.stop_claims()
             for event in list(self._waiting):
                 event.set()
-            deadline = time.monotonic() + grace
-            for consumer in self._consumers:
-                consumer.join(max(0.0, deadline - time.monotonic()))
+            self._let_end(grace)
             self._running = False
             self._store.close()
             self._timers.stop()
             self.feed.close()
+
+    def hurry(self) -> None:
+        """Whoever is stopping it waits for running jobs no longer."""
+        self._ended.set()
+
+    def _let_end(self, grace: float) -> None:
+        """Return when all consumers have ended, *grace* seconds have passed, or somebody hurries."""
+        threading.Thread(target=self._join_consumers, name="webqueue-end", daemon=True).start()
+        self._ended.wait(grace)
+
+    def _join_consumers(self) -> None:
+        for consumer in self._consumers:
+            consumer.join(None)
+        self._ended.set()
 
     def ready(self) -> list[str]:
         """Why it is not ready to take pushes and run them; empty where it is."""

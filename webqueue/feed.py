@@ -99,6 +99,11 @@ class Feed:
             finally:
                 self._waiting = self._poked = False
 
+    def listen(self) -> None:
+        """From now on progress and refusals are gathered, until :meth:`wait` is called for nobody."""
+        with self._news:
+            self._listened = True
+
     def poke(self) -> None:
         """Wake :meth:`wait` once, whatever there is."""
         with self._news:

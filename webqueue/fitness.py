@@ -71,6 +71,7 @@ class PushSchema(Schema):
 
 
 _PUSH: Final = PushSchema()
+_WISHES: Final = ("queue", "priority", "max_attempts", "timeout", "unique_key")
 _PLAIN: Final = frozenset({"kind", "payload"})
 
 
@@ -80,6 +81,8 @@ class Fitness:
     def __init__(self, handlers: Handlers, clock: Callable[[], int]) -> None:
         self._handlers = handlers
         self._clock = clock
+        self._drafts: dict[str, Job] = {}
+        """By kind, a job with its defaults: copying it is cheaper than making one."""
 
     def check(self, body: object, idempotency_key: str | None = None) -> Job:
         """The draft (id 0) of the job that *body* asks for. Raises Unfit with messages nested as the push is."""
@@ -87,23 +90,39 @@ class Fitness:
         handler = self._handler(asked["kind"])
         payload = asked.get("payload", {})
         _check_payload(handler, payload)
+        draft = self._draft(handler)
+        if idempotency_key is not None:
+            draft = draft.replaced(idempotency=_idempotency(idempotency_key, body))
+        if not asked.keys() <= _PLAIN:
+            draft = draft.replaced(**self._wishes(asked))
+        return draft.replaced(payload=_text(payload))
+
+    def _draft(self, handler: Handler[..., Any]) -> Job:
+        draft = self._drafts.get(handler.kind)
+        if draft is None:
+            draft = self._drafts[handler.kind] = Job(
+                id=0,
+                kind=handler.kind,
+                payload=b"{}",
+                queue=handler.queue,
+                priority=handler.priority,
+                state=State.TODO,
+                place=0,
+                max_attempts=handler.max_attempts,
+                created_at=0,
+                timeout=handler.timeout,
+            )
+        return draft
+
+    def _wishes(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What differs from the kind's defaults."""
+        wishes = {name: asked[name] for name in _WISHES if name in asked}
         now = self._clock()
         run_at = _due(asked, now)
-        return Job(
-            id=0,
-            kind=handler.kind,
-            payload=_text(payload),
-            queue=asked.get("queue", handler.queue),
-            priority=asked.get("priority", handler.priority),
-            state=State.TODO if run_at is None or run_at <= now else State.SCHEDULED,
-            place=0,
-            max_attempts=asked.get("max_attempts", handler.max_attempts),
-            created_at=now,
-            timeout=asked.get("timeout", handler.timeout),
-            unique_key=asked.get("unique_key"),
-            run_at=run_at,
-            idempotency=_idempotency(idempotency_key, body),
-        )
+        if run_at is not None:
+            wishes["run_at"] = run_at
+            wishes["state"] = State.TODO if run_at <= now else State.SCHEDULED
+        return wishes
 
     def _handler(self, kind: str) -> Handler[..., Any]:
         handler = self._handlers.get(kind)
@@ -173,9 +192,7 @@ def _text(payload: Mapping[str, Any]) -> bytes:
         raise Unfit({"payload": [f"Not JSON: {error}"]}) from None
 
 
-def _idempotency(key: str | None, body: object) -> tuple[str, bytes] | None:
-    if key is None:
-        return None
+def _idempotency(key: str, body: object) -> tuple[str, bytes]:
     if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY:
         raise Unfit({"Idempotency-Key": [f"1 to {MAX_IDEMPOTENCY_KEY} characters."]})
     return key, hashlib.sha256(strictjson.canonical(body)).digest()

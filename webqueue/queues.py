@@ -37,7 +37,7 @@ class Window:
         self._key = key
         self._size = size
         self._jobs: dict[int, Job] = {}
-        self._heap: list[tuple[Key, int]] = []
+        self._heap: list[tuple[Key, int, Job]] = []
         self._last: Key = (-(2**63), 0)
 
     def __len__(self) -> int:
@@ -81,12 +81,12 @@ class Window:
 
     def head(self) -> Job | None:
         """The next job, left where it is; None also while a bound hides it (see *low*)."""
-        while self._heap:
-            key, id = self._heap[0]
-            job = self._jobs.get(id)
-            if job is not None and self._key(job) == key:
+        heap = self._heap
+        while heap:
+            _, id, job = heap[0]
+            if self._jobs.get(id) is job:
                 return job
-            heapq.heappop(self._heap)
+            heapq.heappop(heap)  # it was discarded
         return None
 
     def pop(self) -> Job | None:
@@ -103,7 +103,7 @@ class Window:
 
     def _insert(self, key: Key, job: Job) -> None:
         self._jobs[job.id] = job
-        heapq.heappush(self._heap, (key, job.id))
+        heapq.heappush(self._heap, (key, job.id, job))
         if key > self._last or len(self._jobs) == 1:
             self._last = key
 
@@ -111,7 +111,7 @@ class Window:
         """Leave the later half to the tables: a flood of ever higher priorities must not fill the memory."""
         first = heapq.nsmallest(self._size, self._jobs.values(), key=self._key)
         self._jobs = {job.id: job for job in first}
-        self._heap = [(self._key(job), job.id) for job in first]
+        self._heap = [(self._key(job), job.id, job) for job in first]
         self.bound = self._last = self._heap[-1][0]
 
 
@@ -162,7 +162,8 @@ class TodoQueue:
         lane = self.lane(job.queue, job.kind)
         self.count(lane.group, job.priority, 1)
         lane.put(job)
-        self.advertise(lane)
+        if lane.head() is job:
+            self.advertise(lane)
         return lane.group
 
     def advertise(self, lane: Lane) -> None:

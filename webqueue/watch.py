@@ -81,8 +81,8 @@ def _jobs(event: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     return [job for name in lists for job in body.get(name) or []]
 
 
-def _last_step(job: dict[str, Any]) -> str:
-    return str(job.get("finished_at") or job.get("started_at") or job.get("created_at") or "")
+def _last_step(job: dict[str, Any]) -> tuple[str, int]:
+    return job["finished_at"] or job["started_at"] or job["created_at"], job["id"]
 
 
 def _reason(error: Exception) -> str:

@@ -33,7 +33,7 @@ lists.rejected = new List($("rejected"), { rows: (s) => s.rejections, total: (s)
 function draw() {
   frame = 0;
   if (state.epoch === null) return;
-  for (const name of ["todo", "running", "rejected", tab()]) lists[name].render(state);
+  for (const list of Object.values(lists)) list.render(state);
   renderCounts($("counts"), state);
   renderPause($("paused"), state);
   renderConnection(state, live);

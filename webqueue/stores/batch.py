@@ -56,8 +56,10 @@ class Batch:
         self.lines: list[tuple[int, LogLine]] = []
         self.pauses: dict[str, Pause | None] = {}
         """By queue ("" is the whole of it); None: resumed."""
+        self.accepted = 0
+        """So many jobs are new."""
         self.new_todo = 0
-        """So many new jobs go straight to todo."""
+        """So many of them go straight to todo."""
         self.unique: dict[str, int] = {}
         self.idempotent: dict[str, int] = {}
         self.undo: list[Callable[[], None]] = []
@@ -67,13 +69,17 @@ class Batch:
         """*before* (None: it is new) became *after*."""
         self.steps.append((before, after))
         self.jobs[after.id] = after
-        if before is None and after.state is State.TODO:
-            self.new_todo += 1
+        if before is None:
+            self._count_new(after)
         if after.unique_key is not None and not after.finished:
             self.unique[after.unique_key] = after.id
-        if before is None and after.idempotency is not None:
-            self.idempotent[after.idempotency[0]] = after.id
         return after
+
+    def _count_new(self, job: Job) -> None:
+        self.accepted += 1
+        self.new_todo += job.state is State.TODO
+        if job.idempotency is not None:
+            self.idempotent[job.idempotency[0]] = job.id
 
     def forget(self, job: Job) -> None:
         """*job* is to be deleted."""

@@ -4,7 +4,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Final
 
 from webqueue.feed import Feed
@@ -109,17 +108,17 @@ class Board:
 
     def totals_after(self, batch: Batch, numbers: Numbers) -> Totals:
         """The totals as they will be once *batch* is committed."""
-        totals = replace(self.totals, next_id=numbers.next_id, next_place=numbers.next_place)
-        for before, after in batch.steps:
-            totals.accepted += before is None
-            if after.state is State.DONE:
-                totals.done += 1
-            elif after.state is State.FAILED:
-                totals.failed += 1
-            elif after.state is State.CANCELLED:
-                totals.cancelled += 1
-        totals.rejected += len(batch.rejections)
-        return totals
+        now = self.totals
+        ends = [after.state for _, after in batch.steps if after.finished]
+        return Totals(
+            now.accepted + batch.accepted,
+            now.done + ends.count(State.DONE),
+            now.failed + ends.count(State.FAILED),
+            now.cancelled + ends.count(State.CANCELLED),
+            now.rejected + len(batch.rejections),
+            numbers.next_id,
+            numbers.next_place,
+        )
 
     def publish(self, batch: Batch, totals: Totals) -> None:
         """*batch* is committed: it becomes visible, and those who wait for it are woken. Takes the lock itself."""

@@ -11,16 +11,21 @@ class Counts:
 
     def __init__(self) -> None:
         self._numbers: Counter[tuple[str, str, State]] = Counter()
+        self.finished = 0
 
     def add(self, queue: str, kind: str, state: State, change: int) -> None:
         """So many more."""
         self._numbers[queue, kind, state] += change
+        if state in FINISHED:
+            self.finished += change
 
     def move(self, before: Job | None, after: Job) -> None:
         """A job took a step."""
         if before is not None:
             self._numbers[before.queue, before.kind, before.state] -= 1
+            self.finished -= before.state in FINISHED
         self._numbers[after.queue, after.kind, after.state] += 1
+        self.finished += after.state in FINISHED
 
     def by_state(self) -> dict[str, int]:
         """All six states, zeros too."""
@@ -41,14 +46,6 @@ class Counts:
     def by_kind(self) -> dict[tuple[str, str, str], int]:
         """(queue, kind, state) -> number, without zeros."""
         return {(queue, kind, state.value): number for (queue, kind, state), number in self._numbers.items() if number}
-
-    def of(self, *states: State) -> int:
-        """How many are in one of *states*."""
-        return sum(number for (_, _, state), number in self._numbers.items() if state in states)
-
-    def finished(self) -> int:
-        """How many are finished."""
-        return self.of(*FINISHED)
 
 
 class Rates:

@@ -72,6 +72,10 @@ _SIZES: Final = (256, 64, 16, 4, 1)
 """Rows in one statement: a few sizes, so that all of them stay prepared. One statement lets go of the GIL once."""
 
 
+_STATES: Final = {state.value: state for state in State}
+_BLANK: Final = Job(0, "", b"", "", 0, State.TODO, 0, 1, 0)
+
+
 def _upsert(rows: int) -> str:
     values = ", ".join(["(" + ", ".join("?" * len(_COLUMNS)) + ")"] * rows)
     update = ", ".join(f"{column} = excluded.{column}" for column in _CHANGING)
@@ -452,15 +456,16 @@ def _row(job: Job) -> tuple[Any, ...]:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    (
-        id, kind, queue, rank, place, state, payload, max_attempts, created_at, timeout, unique_key, key, digest, run_at,
-        attempt, crashes, started_at, finished_at, revision, result, error, history,
-    ) = row  # fmt: skip
-    return Job(
-        id, kind, payload, queue, -rank, State(state), place, max_attempts, created_at, timeout, unique_key, run_at, attempt,
-        crashes, started_at, finished_at, revision, result, Failure(*json.loads(error)) if error else None,
-        _history(history) if history else (), None, (key, digest) if key is not None else None,
-    )  # fmt: skip
+    fields = dict(zip(_COLUMNS, row, strict=True))
+    fields["priority"] = -fields.pop("rank")
+    fields["state"] = _STATES[fields["state"]]
+    key, digest = fields.pop("idempotency_key"), fields.pop("idempotency_digest")
+    if key is not None:
+        fields["idempotency"] = (key, digest)
+    if fields["error"] is not None:
+        fields["error"] = Failure(*json.loads(fields["error"]))
+    fields["history"] = _history(fields["history"]) if fields["history"] else ()
+    return _BLANK.replaced(**fields)
 
 
 def _history(text: str) -> tuple[Attempt, ...]:

@@ -72,7 +72,7 @@ class Upkeep:
         """After a commit: is anything due earlier than thought, is there too much of anything?"""
         if len(self._board.due) or self._board.due.bound is not None:
             self._watch_due()
-        finished = self._board.counts.finished()
+        finished = self._board.counts.finished
         if finished > self._retention.keep_finished + self._retention.slack:
             self._forget_soon()
         if finished and self._age_alarm is None and self._retention.keep_days:
@@ -151,7 +151,7 @@ class Upkeep:
 
     def _forget_excess(self, batch: Batch) -> None:
         self._forgetting = False
-        excess = self._board.counts.finished() - self._retention.keep_finished
+        excess = self._board.counts.finished - self._retention.keep_finished
         self._forget(batch, self._tables.oldest_finished(min(excess, STEP)) if excess > 0 else [])
 
     def _watch_age(self) -> None:

@@ -291,6 +291,7 @@ class Emitter:
     def _on_join(self, sid: str, client: Client) -> None:
         self._lobby.pop(client.socket, None)
         self._clients[sid] = client
+        self._engine.feed.listen()  # before it is told how things stand, so that it misses nothing after that
 
     def _on_leave(self, sid: str) -> None:
         client = self._clients.pop(sid, None)

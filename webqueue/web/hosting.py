@@ -117,6 +117,8 @@ def _start_under_gunicorn(engine: Engine, worker: Any, end: Ending) -> None:
         if engine.settings.start:
             engine.start()
     except StoreError as error:
+        if _is_ours(worker):
+            raise  # it says so itself
         _give_up(str(error))
     if not _is_ours(worker):
         _follow_worker(worker, end)

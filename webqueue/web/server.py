@@ -151,7 +151,7 @@ def banner(engine: Any, address: tuple[Any, ...]) -> str:
     store, consumers = engine.settings.store, sum(engine.settings.consumers_by_queue().values())
     kinds = ", ".join(sorted(handler.kind for handler in engine.handlers)) or "none"
     return (
-        f"webqueue {VERSION} at {url(address)}, store {store} ({durability(store)}), "
+        f"webqueue {VERSION} at {url(address)}, store {store} ({engine.durability}), "
         f"{consumers} consumer{'' if consumers == 1 else 's'}, {'demo ' if engine.demo else ''}kinds: {kinds}"
     )
 
@@ -160,15 +160,6 @@ def url(address: tuple[Any, ...]) -> str:
     """The address of a listening socket as a browser writes it."""
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     return f"http://{host}:{address[1]}"
-
-
-def durability(store: str) -> str:
-    """What the store's address promises, in words."""
-    if store.startswith("memory:"):
-        return "nothing survives the process"
-    if "sync=normal" in store:
-        return "survives a crash, a power cut may cost the last moments"
-    return "each push is flushed to disk"
 
 
 def _listen(host: str, port: int) -> socket.socket:

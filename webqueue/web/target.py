@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from flask import Flask
@@ -41,8 +41,15 @@ def _run(target: str, call: Any) -> Any:
     except WebqueueError:
         raise
     except (Exception, SystemExit) as error:
-        traceback.print_exc()
+        traceback.print_exception(error.with_traceback(_from_users_code(error.__traceback__)))
         raise SettingsError(f"{target} raised {type(error).__name__} while it was loaded.") from error
+
+
+def _from_users_code(trace: TracebackType | None) -> TracebackType | None:
+    """*trace* without the frames that led to the user's code."""
+    while trace is not None and ("importlib" in (name := trace.tb_frame.f_code.co_filename) or name == __file__):
+        trace = trace.tb_next
+    return trace
 
 
 def _module(place: str) -> ModuleType:

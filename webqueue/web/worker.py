@@ -415,7 +415,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self._stop(0.0)
 
     def _stop(self, grace: float | None) -> None:
-        if self.stopping and grace is None:
+        if grace is not None:
+            self.engine.hurry()
+        if self.stopping:
             return
         self.stopping = True
         seconds = self.engine.settings.grace if grace is None else grace

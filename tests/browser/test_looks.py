@@ -1,0 +1,98 @@
+"""It fits every width, and one can use it without a mouse or colours."""
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Site, row, visit
+
+OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1280, 2560])
+def test_nothing_runs_out_of_the_page(site: Site, page: Page, width: int) -> None:
+    """No width scrolls sideways, with long texts and the form open."""
+    page.set_viewport_size({"width": width, "height": 800})
+    site.reject("x" * 150, **{"y" * 100: "z" * 200})
+    job = site.push("echo", **{"long" * 40: "w" * 300})
+    visit(page, site)
+    assert page.evaluate(OVERFLOW) <= 0
+    page.get_by_role("button", name="push a job").click()
+    assert page.evaluate(OVERFLOW) <= 0
+    visit(page, site, f"/jobs/{job}")
+    assert page.evaluate(OVERFLOW) <= 0
+
+
+def test_narrow_pages_show_one_list_at_a_time(site: Site, page: Page) -> None:
+    """Below 900 px the counts are tabs."""
+    page.set_viewport_size({"width": 360, "height": 740})
+    done = site.push("echo")
+    visit(page, site)
+    expect(page.locator("#todo")).to_be_visible()
+    expect(page.locator("#running")).to_be_hidden()
+    page.locator('#counts [data-state="done"]').click()
+    expect(row(page, "done", done)).to_be_visible()
+    expect(page.locator("#todo")).to_be_hidden()
+    page.reload()
+    expect(row(page, "done", done)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_can_be_read_in_both_schemes(site: Site, browser: Browser, scheme: str) -> None:
+    """Every text has a contrast of 4.5 to its ground at least."""
+    site.reject("greet", name="Zoë")
+    site.push("fail", message="x")
+    site.push("gate")
+    site.gate.wait()
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    visit(page, site)
+    page.get_by_role("button", name="push a job").click()
+    expect(page.locator("#running tbody tr")).to_have_count(1)
+    assert page.evaluate(FAINT) == []
+    context.close()
+    site.gate.open()
+
+
+FAINT = """() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const rgb = (color, under = [255, 255, 255]) => {
+    canvas.fillStyle = `rgb(${under})`; canvas.fillRect(0, 0, 1, 1);
+    canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = (c) => c.map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => { const chain = []; for (let at = e; at; at = at.parentElement) chain.unshift(getComputedStyle(at).backgroundColor); return chain.reduce((under, color) => rgb(color, under), [255, 255, 255]); };
+  document.getAnimations().forEach((a) => a.finish());
+  const texts = [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility({ opacityProperty: true }) && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()));
+  return texts.map((e) => { const under = ground(e), [a, b] = [light(rgb(getComputedStyle(e).color, under)), light(under)]; return [e.textContent.slice(0, 40), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; }).filter(([, ratio]) => ratio < 4.5);
+}"""
+
+
+def test_the_focus_stays_where_it_is(site: Site, page: Page) -> None:
+    """Updates do not take the keyboard away from a row; if the row goes, its neighbour has it."""
+    visit(page, site)
+    first, second, third = (site.push("gate") for _ in range(3))
+    site.gate.wait()
+    link = row(page, "todo", second).get_by_role("link")
+    link.focus()
+    page.keyboard.press("Shift")
+    site.push("gate")
+    expect(link).to_be_focused()
+    for _ in range(4):
+        site.gate.open()
+    assert first < second < third
+
+
+def test_a_list_of_thousands_is_capped(site: Site, page: Page) -> None:
+    """A hundred rows a list; the rest is a number."""
+    site.push("gate")
+    site.gate.wait()
+    status, _ = site.call("POST", "/push-jobs", [{"kind": "echo", "payload": {"n": n}} for n in range(1200)])
+    assert status == 202
+    visit(page, site)
+    expect(page.locator("#todo tbody tr")).to_have_count(100)
+    expect(page.locator("#todo .more")).to_have_text("+1,100 more")
+    site.gate.open()
+    expect(page.locator('#counts [data-state="done"] .number')).to_have_text("1,201")
+    expect(page.locator("#done tbody tr")).to_have_count(100)
+    expect(page.locator("#todo tbody tr")).to_have_count(0)

@@ -1,0 +1,55 @@
+"""Without JavaScript the page is complete, if still."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Site, count, row
+
+
+@pytest.fixture
+def plain(browser: Browser) -> Iterator[Page]:
+    """A page in a browser with JavaScript switched off."""
+    context = browser.new_context(java_script_enabled=False)
+    yield context.new_page()
+    context.close()
+
+
+def test_lists_and_counts_are_there(site: Site, plain: Page) -> None:
+    """Every list with its rows, every count, and the connection line says that this is a picture of a moment."""
+    site.reject("greet", name="Zoë")
+    failed = site.push("fail", message="on purpose")
+    running = site.push("gate")
+    site.gate.wait()
+    todo = site.push("echo", wait=True)
+    plain.goto(site.url)
+    expect(row(plain, "running", running)).to_contain_text("gate")
+    expect(row(plain, "todo", todo)).to_contain_text('{"wait":true}')
+    expect(row(plain, "failed", failed)).to_be_visible()
+    expect(plain.locator("#rejected tbody tr")).to_contain_text("email")
+    expect(count(plain, "failed")).to_have_text("1")
+    expect(plain.locator("#connection")).to_contain_text("as it was when this page was loaded")
+    expect(plain.get_by_role("button")).to_have_count(0)
+    site.gate.open()
+
+
+def test_a_jobs_page_is_there(site: Site, plain: Page) -> None:
+    """Payload, error, log and attempts stand in the HTML itself."""
+    job = site.push("gate", name="Zoë <b>")
+    site.gate.wait()
+    plain.goto(f"{site.url}/jobs/{job}")
+    expect(plain.get_by_role("heading", level=1)).to_contain_text("gate")
+    expect(plain.locator('[data-f="payload"]')).to_contain_text('"name": "Zoë <b>"')
+    expect(plain.locator(".log")).to_contain_text("waiting at the gate")
+    site.gate.open()
+
+
+def test_an_empty_queue_shows_a_line_that_works(site: Site, plain: Page) -> None:
+    """The curl line of the first screen, run as it stands, is accepted."""
+    import subprocess
+
+    plain.goto(site.url)
+    line = plain.locator("#welcome code").inner_text()
+    answer = subprocess.run(["sh", "-c", f"{line} -s -o /dev/null -w '%{{http_code}}'"], capture_output=True, text=True, timeout=10, check=True)
+    assert answer.stdout == "202"

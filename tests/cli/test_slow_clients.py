@@ -1,0 +1,80 @@
+"""The deadlines of ``webqueue run``: a client that keeps it waiting is cut, and disturbs nobody meanwhile."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import PATIENCE, Server
+
+DEADLINE = 15.0
+POST = b"POST /push-job HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+SLOW = {
+    "nothing": b"",
+    "half a head": b"GET / HTTP/1.1\r\nHost: loc",
+    "half a body": POST + b"Content-Length: 100\r\n\r\n{",
+    "half a large body": POST.replace(b"push-job", b"push-jobs") + b"Content-Length: 1000000\r\n\r\n[",
+    "half a chunk": POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+}
+
+
+@pytest.fixture(name="clients")
+def _clients(server: Server) -> Iterator[dict[str, socket.socket]]:
+    clients = {}
+    for name, sent in SLOW.items():
+        clients[name] = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+        clients[name].sendall(sent)
+    yield clients
+    for client in clients.values():
+        client.close()
+
+
+def test_what_is_not_complete_within_15_s_is_cut(server: Server, clients: dict[str, socket.socket]) -> None:
+    """Each of them, whatever is missing, after 15 s; a drop of data now and then helps nothing."""
+    began = time.monotonic()
+    clients["half a head"].sendall(b"alhost\r\nX-Slow: y\r\n")
+    answers = {}
+    for name, client in clients.items():
+        client.settimeout(DEADLINE + 3)
+        answers[name] = client.recv(1000)
+        assert DEADLINE - 1 < time.monotonic() - began < DEADLINE + 2, name
+
+    assert {b"", b"HTTP/1.1 408"} >= {answer[:12] for answer in answers.values()}
+    assert not any(line.startswith("Traceback") for line in server.stderr.all())
+
+
+def test_a_thousand_slow_clients_disturb_nobody(server: Server) -> None:
+    """They hold no thread: /healthz answers at once beside them."""
+    slow = []
+    try:
+        for _ in range(1_000):
+            client = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+            slow.append(client)
+            client.sendall(SLOW["half a body"])
+        began = time.monotonic()
+
+        assert 200 == server.call("GET", "/healthz")[0]
+        assert time.monotonic() - began < 1.0
+    finally:
+        for client in slow:
+            client.close()
+
+
+def test_a_long_head_is_refused_at_once(server: Server) -> None:
+    """It is not even gathered."""
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 40_000)
+
+        assert client.recv(1000).startswith(b"HTTP/1.1 431 ")
+
+
+def test_requests_in_a_row_are_answered_in_order(server: Server) -> None:
+    """Pipelined requests, which arrive together, get an answer each."""
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.sendall(request * 3 + request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        with client.makefile("rb") as answers:
+            received = answers.read()
+
+    assert 4 == received.count(b"HTTP/1.1 200 ")
