@@ -11,7 +11,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 PATIENCE = 20.0
@@ -21,9 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def environment(**more: str) -> dict[str, str]:
     """That of this process, without settings of its own."""
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("WEBQUEUE_", "WEB_CONC", "GUNICORN"))
-    }
+    ours = ("WEBQUEUE_", "WEB_CONCURRENCY", "GUNICORN")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return clean | {"PYTHONPATH": str(ROOT)} | more
 
 
@@ -65,7 +63,7 @@ class Lines:
             self._changed.notify_all()
 
     def find(self, pattern: str, times: int = 1) -> str:
-        """The line that matches *pattern* for the so many-th time, waited for. Raises AssertionError when none comes."""
+        """The line that matches *pattern* for the so many-th time, waited for. AssertionError when none comes."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._matching(pattern)) >= times or self._over, PATIENCE)
             found = self._matching(pattern)
@@ -104,9 +102,7 @@ class Server:
         self.url = match[1]
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
         try:

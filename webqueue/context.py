@@ -1,5 +1,6 @@
 """``current_job``: what a handler may ask and tell while it runs."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -37,12 +38,22 @@ class Run:
         self.cancelled = False
         self.overdue = False
         self.ended = False
+        self.on_stop: Callable[[], object] | None = None
+        """Called when it is asked to stop: wakes whoever waits for the process that it runs in."""
         self.lock = threading.Lock()
         """Guards ``ended`` against an exception that is to be raised in the thread."""
         self.started = time.monotonic()
         self._reports = reports
         self._clock = clock
         self._lines = 0
+
+    def ask_to_stop(self) -> None:
+        """It is no longer wanted."""
+        self.cancelled = True
+        on_stop = self.on_stop
+        if on_stop is not None:
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                on_stop()
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell how far it is."""

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from webqueue import context, stores
+from webqueue.child import IN_CHILD
 from webqueue.consumer import Consumer
 from webqueue.errors import Draining, NotRunning, QueueFull, Rejected, Unfit
 from webqueue.estimate import Pace
@@ -83,8 +84,8 @@ class Engine:
             timers=self._timers,
             clock=self._clock,
             consumers=self._groups,
-            kinds=frozenset(self.handlers.kinds()),
-            limits=self.handlers.limits(),
+            kinds=self.handlers.kinds,
+            limits=self.handlers.limits,
             max_todo=self.settings.max_todo,
             retention=Retention(self.settings.keep_finished, self.settings.keep_days),
         )
@@ -112,7 +113,7 @@ class Engine:
     def start(self) -> None:
         """Open the store and start the consumers. Raises StoreError, SettingsError."""
         with self._life:
-            if self._running:
+            if self._running or os.environ.get(IN_CHILD):  # a child that runs one job imports the application too
                 return
             if self._draining or self._forked:  # a second life: nothing of the first one may be left in it
                 self._draining = self._forked = False
@@ -148,6 +149,7 @@ class Engine:
             self._let_end(grace)
             self._running = False
             self._store.close()
+            self._executor.close()
             self._timers.stop()
             self.feed.close()
 

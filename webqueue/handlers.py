@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar
 
@@ -73,6 +73,7 @@ class Handler(Generic[P, R]):
     backoff: Backoff = Backoff()
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     give_up_on: tuple[type[BaseException], ...] = ()
+    process: bool = False
     limit: Limit | None = None
     checks: list[Callable[..., object]] = field(default_factory=list)
 
@@ -114,6 +115,7 @@ class Handlers:
 
     def __init__(self, push_bodies: Push | None = None) -> None:
         self._by_kind: dict[str, Handler[..., Any]] = {}
+        self._limits: dict[str, Limit] = {}
         self.push_bodies = push_bodies or _nowhere
 
     def __iter__(self) -> Iterator[Handler[..., Any]]:
@@ -129,17 +131,19 @@ class Handlers:
         """The handler of exactly this kind."""
         return self._by_kind.get(kind)
 
-    def kinds(self) -> list[str]:
-        """All names, sorted."""
-        return sorted(self._by_kind)
+    @property
+    def kinds(self) -> KeysView[str]:
+        """All names; whoever keeps it sees those that are registered later, too."""
+        return self._by_kind.keys()
 
     def nearest(self, kind: str) -> str | None:
         """A kind that *kind* may have meant."""
         return next(iter(difflib.get_close_matches(kind, self._by_kind, n=1)), None)
 
-    def limits(self) -> dict[str, Limit]:
-        """The limits of those kinds that have one."""
-        return {handler.kind: handler.limit for handler in self if handler.limit is not None}
+    @property
+    def limits(self) -> Mapping[str, Limit]:
+        """The limits of those kinds that have one; likewise."""
+        return self._limits
 
     def register(
         self,
@@ -157,6 +161,8 @@ class Handlers:
             raise SettingsError(f"Two handlers are named {name!r}: give one of them another kind.")
         if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
             raise SettingsError(f"A kind has 1 to {MAX_NAME} printable characters, {name[:40]!r} has not.")
+        if options.get("process") and "<" in function.__qualname__:
+            raise SettingsError(f"process=True needs a function at the top of a module, {function.__qualname__} is not.")
         handler = Handler(
             name,
             function,
@@ -166,6 +172,8 @@ class Handlers:
             limit=Limit(concurrency, Rate.parse(rate) if rate else None) if concurrency or rate else None,
             **_checked(name, options),
         )
+        if handler.limit is not None:
+            self._limits[name] = handler.limit
         self._by_kind[name] = handler
         return handler
 
@@ -174,7 +182,7 @@ def _nowhere(bodies: Sequence[Mapping[str, Any]], *, alone: bool = False) -> lis
     raise RuntimeError("There is no queue to push to yet: call init_app(app) or create_app() first.")
 
 
-_KNOWN: Final = ("queue", "priority", "max_attempts", "timeout", "backoff", "retry_on", "give_up_on")
+_KNOWN: Final = ("queue", "priority", "max_attempts", "timeout", "backoff", "retry_on", "give_up_on", "process")
 
 
 def _checked(kind: str, options: dict[str, Any]) -> dict[str, Any]:

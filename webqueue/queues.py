@@ -137,6 +137,8 @@ class TodoQueue:
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._heads: dict[str, list[tuple[Key, int, Lane]]] = {group: [] for group in self._groups}
         self._waiting: dict[str, dict[int, int]] = {group: {} for group in self._groups}
+        self.total = 0
+        """How many wait in all; one number, so that it may be read without the lock."""
 
     def group_of(self, queue: str) -> str:
         """Whose consumers serve *queue*."""
@@ -201,6 +203,7 @@ class TodoQueue:
 
     def count(self, group: str, priority: int, change: int) -> None:
         """So many more jobs of this priority wait, in memory or in the tables."""
+        self.total += change
         waiting = self._waiting[group]
         waiting[priority] = waiting.get(priority, 0) + change
         if not waiting[priority]:

@@ -84,8 +84,8 @@ class Site:
     def stop(self) -> None:
         self._server.shutdown()
         self._thread.join(PATIENCE)
-        self.engine.stop(grace=0)
         self.cut()
+        self.engine.stop(grace=0)
         self._server.server_close()
 
     def cut(self) -> None:
@@ -203,6 +203,7 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A profile of its own, in which nothing may go wrong."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE * 1000)
     complaints: list[str] = []
 
     def hear(message: ConsoleMessage) -> None:

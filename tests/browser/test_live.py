@@ -95,7 +95,7 @@ def test_a_job_is_cancelled_and_retried_from_its_row(site: Site, page: Page) -> 
 def test_an_empty_queue_teaches_the_line_that_fills_it(site: Site, page: Page) -> None:
     """The first screen is a curl line; once something was pushed it makes room."""
     visit(page, site)
-    expect(page.locator("#welcome code")).to_contain_text(f"curl {site.url}/push-job")
+    expect(page.locator("#welcome .shell code")).to_contain_text(f"curl {site.url}/push-job")
     site.push("echo")
     expect(page.locator("#welcome")).to_be_hidden()
 

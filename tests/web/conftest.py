@@ -147,10 +147,35 @@ def serve(jobs: WebQueue, closing: ExitStack) -> Callable[..., Server]:
     return make
 
 
+@pytest.fixture(scope="module")
+def standing() -> Iterator[Callable[..., Server]]:
+    """Makes servers that stand until a module's tests are over, for tests that leave nothing behind."""
+    made: dict[str, Server] = {}
+
+    def make(**settings: Any) -> Server:
+        key = repr(settings)
+        if key not in made:
+            jobs = WebQueue(store="memory:", **settings)
+            register_demo(jobs.handlers)
+            made[key] = Server(jobs.create_app())
+        made[key].http.cookies.clear()
+        return made[key]
+
+    yield make
+    for server in made.values():
+        server.close()
+
+
 @pytest.fixture
 def server(serve: Callable[..., Server]) -> Server:
     """An application with the demo kinds, as it comes."""
     return serve()
+
+
+@pytest.fixture
+def plain(standing: Callable[..., Server]) -> Server:
+    """One for all tables of a module."""
+    return standing()
 
 
 @pytest.fixture

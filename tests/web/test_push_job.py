@@ -38,17 +38,17 @@ def test_prefer_wait_ends_at_its_time(server, jobs):
 
 
 @pytest.mark.parametrize("prefer", ["wait=x", "wait", "waiting=3", "wait=-1", ";;;", "wait=1.5", "handling=lenient"])
-def test_a_preference_that_is_none_is_ignored(server, prefer):
+def test_a_preference_that_is_none_is_ignored(plain, prefer):
     """A preference that can't be understood is as if it were not there (RFC 7240)."""
-    answer = server.post("/push-job", {"kind": "echo"}, headers={"Prefer": prefer})
+    answer = plain.post("/push-job", {"kind": "echo"}, headers={"Prefer": prefer})
     assert 202 == answer.status_code
     assert "Preference-Applied" not in answer.headers
 
 
 @pytest.mark.parametrize("prefer", ["wait=90", 'Wait = "90"', "wait=90; foo=bar"])
-def test_a_long_wait_is_cut(server, prefer):
+def test_a_long_wait_is_cut(plain, prefer):
     """60 s are waited at most, and the answer says so."""
-    answer = server.post("/push-job", {"kind": "echo"}, headers={"Prefer": prefer})
+    answer = plain.post("/push-job", {"kind": "echo"}, headers={"Prefer": prefer})
     assert (200, "wait=60") == (answer.status_code, answer.headers["Preference-Applied"])
 
 
@@ -71,9 +71,9 @@ def test_an_unknown_kind_is_unfit(server):
 
 
 @pytest.mark.parametrize("field", [{"nonsense": 1}, {"priority": "high"}, {"delay": -1}, {"max_attempts": 0}, {"queue": ""}])
-def test_a_field_that_makes_no_sense_is_unfit(server, field):
+def test_a_field_that_makes_no_sense_is_unfit(plain, field):
     """422 under the name of the field."""
-    answer = server.post("/push-job", {"kind": "echo", **field})
+    answer = plain.post("/push-job", {"kind": "echo", **field})
     assert (422, list(field)) == (answer.status_code, list(answer.json()["errors"]))
 
 
@@ -85,37 +85,37 @@ JSON = {"Content-Type": "application/json"}
     [b"", b"{", b"\xff", b'{"kind": NaN}', b'{"kind": 1e400}', b'{"a": 1, "a": 2}', b'{"a": "\\ud800"}', b"[" * 100_000,
      b'{"kind": "echo", "payload": {"a": 9007199254740992}}', b'{"kind": "echo", "payload": ' + b'{"a":' * 32 + b"1" + b"}" * 33],
 )  # fmt: skip
-def test_what_is_not_json_is_refused(server, body):
+def test_what_is_not_json_is_refused(plain, body):
     """400, whatever it is."""
-    answer = server.post("/push-job", data=body, headers=JSON)
+    answer = plain.post("/push-job", data=body, headers=JSON)
     assert (400, "Not JSON") == (answer.status_code, answer.json()["title"])
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'"text"', b"1", b"{}", b'{"kind": null}', b'{"kind": ["echo"]}', b'{"kind": "echo", "payload": []}'])
-def test_json_of_another_shape_is_unfit(server, body):
+def test_json_of_another_shape_is_unfit(plain, body):
     """422."""
-    assert 422 == server.post("/push-job", data=body, headers=JSON).status_code
+    assert 422 == plain.post("/push-job", data=body, headers=JSON).status_code
 
 
 @pytest.mark.parametrize(
     "media_type", [None, "application/x-www-form-urlencoded", "text/plain", "application/json; charset=latin-1", "text/json", "nonsense"]
 )
-def test_a_wrong_media_type_is_refused(server, media_type):
+def test_a_wrong_media_type_is_refused(plain, media_type):
     """415, and how to do it with curl."""
-    request = requests.Request("POST", server.url + "/push-job", data=b'{"kind": "echo"}')
+    request = requests.Request("POST", plain.url + "/push-job", data=b'{"kind": "echo"}')
     prepared = request.prepare()
     prepared.headers.pop("Content-Type", None)
     if media_type:
         prepared.headers["Content-Type"] = media_type
-    answer = server.http.send(prepared)
+    answer = plain.http.send(prepared)
     assert 415 == answer.status_code
     assert "-H 'Content-Type: application/json'" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("media_type", ["application/json; charset=UTF-8", 'application/json;charset="utf-8"', "application/vnd.x+json"])
-def test_a_media_type_of_json_is_taken(server, media_type):
+def test_a_media_type_of_json_is_taken(plain, media_type):
     """Any JSON type in UTF-8 will do."""
-    answer = server.post("/push-job", data=b'{"kind": "echo"}', headers={"Content-Type": media_type})
+    answer = plain.post("/push-job", data=b'{"kind": "echo"}', headers={"Content-Type": media_type})
     assert 202 == answer.status_code
 
 
@@ -148,9 +148,9 @@ def test_an_idempotency_key_gives_the_first_job_again(server):
 
 
 @pytest.mark.parametrize(("key", "status"), [("k" * 255, 202), ("k" * 256, 422)])
-def test_an_idempotency_key_has_a_length(server, key, status):
+def test_an_idempotency_key_has_a_length(plain, key, status):
     """255 characters at most."""
-    assert status == server.post("/push-job", {"kind": "echo"}, headers={"Idempotency-Key": key}).status_code
+    assert status == plain.post("/push-job", {"kind": "echo"}, headers={"Idempotency-Key": key}).status_code
 
 
 def test_a_unique_key_gives_the_active_job(server):

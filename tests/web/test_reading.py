@@ -39,22 +39,22 @@ def test_jobs_are_filtered(server):
     "query",
     ["limit=0", "limit=201", "limit=x", "limit=", "cursor=-1", "cursor=x", "cursor=" + "9" * 5000, "state=nope", "state=", "kind=" + "x" * 201],
 )
-def test_a_query_that_makes_no_sense_is_refused(server, query):
+def test_a_query_that_makes_no_sense_is_refused(plain, query):
     """422 under the parameter's name."""
-    answer = server.get(f"/jobs?{query}")
+    answer = plain.get(f"/jobs?{query}")
     assert (422, [query.partition("=")[0]]) == (answer.status_code, list(answer.json()["errors"]))
 
 
-def test_parameters_that_nobody_knows_are_ignored(server):
+def test_parameters_that_nobody_knows_are_ignored(plain):
     """So that links with trackers work."""
-    assert 200 == server.get("/jobs?utm_source=x").status_code
+    assert 200 == plain.get("/jobs?utm_source=x").status_code
 
 
 @pytest.mark.parametrize("id", ["0", "99", "9" * 30, "9" * 5000, "x", "-1", "1.0", "%00", "%ff", "٣"])
-def test_an_unknown_job_is_not_found(server, id):
+def test_an_unknown_job_is_not_found(plain, id):
     """404 as a problem, whatever the id."""
-    server.push(wait=5)
-    answer = server.get(f"/jobs/{id}")
+    plain.push(wait=5)
+    answer = plain.get(f"/jobs/{id}")
     assert (404, "application/problem+json") == (answer.status_code, answer.headers["Content-Type"])
 
 
@@ -103,9 +103,9 @@ def test_many_are_retried_and_cancelled_at_once(server):
 
 
 @pytest.mark.parametrize("body", [{"nonsense": 1}, {"limit": 0}, {"limit": 10_001}, {"state": "odd"}, {"kind": 3}, {"limit": "5x"}])
-def test_a_filter_that_makes_no_sense_is_refused(server, body):
+def test_a_filter_that_makes_no_sense_is_refused(plain, body):
     """422 under the field's name."""
-    answer = server.post("/jobs/retry", body)
+    answer = plain.post("/jobs/retry", body)
     assert (422, list(body)) == (answer.status_code, list(answer.json()["errors"]))
 
 
@@ -134,31 +134,31 @@ def test_one_queue_is_paused(server):
     assert {} == server.post("/queue/resume", {"queue": "mail"}).json()["paused_queues"]
 
 
-def test_kinds_tell_what_they_take(server):
+def test_kinds_tell_what_they_take(plain):
     """Doc line, JSON Schema and defaults of each."""
-    kinds = {one["kind"]: one for one in server.get("/kinds").json()["kinds"]}
+    kinds = {one["kind"]: one for one in plain.get("/kinds").json()["kinds"]}
     assert ["echo", "fail", "greet", "sleep"] == sorted(kinds)
     assert {"name", "email"} == set(kinds["greet"]["schema"]["required"])
     assert {"kind", "doc", "schema", "queue", "priority", "max_attempts", "timeout"} == set(kinds["echo"])
 
 
-def test_health_and_readiness(server):
+def test_health_and_readiness(plain):
     """200 each."""
-    assert [200, 200] == [server.get(path).status_code for path in ("/healthz", "/readyz")]
+    assert [200, 200] == [plain.get(path).status_code for path in ("/healthz", "/readyz")]
 
 
 @pytest.mark.parametrize(("method", "path", "allowed"), [("DELETE", "/queue", "GET"), ("GET", "/push-job", "POST"), ("PUT", "/jobs/1", "GET")])
-def test_a_wrong_method_is_refused(server, method, path, allowed):
+def test_a_wrong_method_is_refused(plain, method, path, allowed):
     """405 as a problem, with what is allowed."""
-    answer = server.http.request(method, server.url + path)
+    answer = plain.http.request(method, plain.url + path)
     assert (405, "application/problem+json") == (answer.status_code, answer.headers["Content-Type"])
     assert allowed in answer.headers["Allow"]
 
 
 @pytest.mark.parametrize("path", ["/nope", "/jobs/1/2/3", "/static/nope.js", "/static/../pyproject.toml", "/queue/"])
-def test_an_unknown_path_is_not_found(server, path):
+def test_an_unknown_path_is_not_found(plain, path):
     """404 as a problem."""
-    answer = server.get(path)
+    answer = plain.get(path)
     assert (404, "application/problem+json") == (answer.status_code, answer.headers["Content-Type"])
 
 
@@ -183,9 +183,9 @@ def test_the_page_and_a_jobs_page(server):
 
 
 @pytest.mark.parametrize("path", ["/", "/queue", "/nope", "/static/js/main.js", "/healthz", "/socket.io/", "/socket.io/?EIO=4&transport=polling"])
-def test_every_answer_of_ours_says_nosniff(server, path):
+def test_every_answer_of_ours_says_nosniff(plain, path):
     """Once, also those that Flask does not make."""
-    answer = server.get(path)
+    answer = plain.get(path)
     assert "nosniff" == answer.headers["X-Content-Type-Options"]
     assert not [name for name in answer.headers if name.startswith("Access-Control")]
 

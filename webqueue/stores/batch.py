@@ -62,6 +62,8 @@ class Batch:
         """So many of them go straight to todo."""
         self.unique: dict[str, int] = {}
         self.idempotent: dict[str, int] = {}
+        self.probe = False
+        """Write it even where it holds nothing: to see whether that works again."""
         self.undo: list[Callable[[], None]] = []
         """What to take back in memory if the commit fails."""
 
@@ -98,4 +100,4 @@ class Batch:
         return Counter({key: change for key, change in changes.items() if change})
 
     def __bool__(self) -> bool:
-        return bool(self.steps or self.forgotten or self.rejections or self.lines or self.pauses)
+        return bool(self.steps or self.forgotten or self.rejections or self.lines or self.pauses or self.probe)

@@ -1,7 +1,8 @@
 """Group commit: what is to be written gathers while the last batch is being flushed, and then goes in one batch.
 
-The idea is that of databases' group commit (DeWitt et al., "Implementation Techniques for Main Memory Database Systems",
-SIGMOD 1984): no artificial delay, one flush for all who came meanwhile.
+The idea is that of databases' group commit (DeWitt et al., "Implementation Techniques for Main Memory Database
+Systems", SIGMOD 1984): no artificial delay, one flush for all who came meanwhile. Who comes while nobody writes, and
+needs an answer, writes at once in its own thread: waking another one and being woken by it would cost as much again.
 """
 
 import logging
@@ -21,6 +22,7 @@ PROBE: Final = 0.5
 """Seconds between two tries while the tables can't be written."""
 
 Decide = Callable[[Any], Any]
+"""Called with the batch, alone, in the order in which changes were handed in; its result is the answer."""
 
 
 class Ticket:
@@ -58,12 +60,12 @@ class AnyJournal(Protocol):
 
     broken: bool
 
-    def append(self, decide: Decide, *, keep: bool = False, weight: int = 1) -> Ticket:
-        """Hand in a change: *decide* is called with the batch, alone, in the order of these calls.
+    def ask(self, decide: Decide, weight: int = 1) -> Any:
+        """Make a change of about *weight* rows; returns its answer once it is durable, raises it where it is an error."""
+        ...
 
-        With *keep* it is written later if it can't be written now (what has happened can't be refused); *weight* is the
-        number of rows that it writes.
-        """
+    def tell(self, decide: Decide, *, keep: bool = False) -> None:
+        """Make a change soon. With *keep* it is tried until it can be written: what has happened can't be refused."""
         ...
 
     def start(self) -> None:
@@ -76,16 +78,17 @@ class AnyJournal(Protocol):
 
 
 class Journal:
-    """The one thread that writes. Lives as long as its store is open."""
+    """One writer at a time: a thread of its own, or whoever asks while nobody writes. Lives as long as its store is open."""
 
     def __init__(self, write: Write, on_change: Callable[[], None]) -> None:
         self._write = write
         self._on_change = on_change
         self._thread: threading.Thread | None = None
         self._filled = threading.Condition(threading.Lock())
-        # All below is guarded by _filled; ``broken`` is only changed by the writer.
+        # All below is guarded by _filled.
         self.broken = False
         self._inbox: list[Ticket] = []
+        self._writing = False
         self._stopped = True
 
     def start(self) -> None:
@@ -98,36 +101,54 @@ class Journal:
         """Write what waits, then take no more."""
         with self._filled:
             self._stopped = True
-            self._filled.notify()
+            self._filled.notify_all()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def append(self, decide: Decide, *, keep: bool = False, weight: int = 1) -> Ticket:
+    def ask(self, decide: Decide, weight: int = 1) -> Any:
         """See AnyJournal."""
-        ticket = Ticket(decide, keep, weight)
+        ticket = Ticket(decide, False, weight)
         with self._filled:
-            if self._stopped:
-                raise NotRunning("The store is closed: start webqueue again.")
-            self._inbox.append(ticket)
-            if len(self._inbox) == 1:
+            self._put(ticket)
+            batch = self._begin() if not self._writing and not self.broken else None
+        if batch is not None:
+            self._write_batch(batch)
+        return ticket.wait()
+
+    def tell(self, decide: Decide, *, keep: bool = False) -> None:
+        """See AnyJournal."""
+        ticket = Ticket(decide, keep, 1)
+        with self._filled:
+            self._put(ticket)
+            if not self._writing:
                 self._filled.notify()
             crowded = len(self._inbox) > CROWDED
         if crowded and keep:
             ticket.wait()
-        return ticket
+
+    def _put(self, ticket: Ticket) -> None:
+        if self._stopped:
+            raise NotRunning("The store is closed: start webqueue again.")
+        self._inbox.append(ticket)
 
     def _run(self) -> None:
         while batch := self._take():
             self._write_batch(batch)
 
-    def _take(self) -> list[Ticket]:
-        """The next batch; empty at the end."""
+    def _take(self) -> list[Ticket] | None:
+        """Wait for the next batch; None at the end."""
         with self._filled:
-            while not self._inbox and not self._stopped:
+            if self.broken and not self._stopped:
+                self._filled.wait(PROBE)
+            while self._writing or not self._inbox:
+                if self._stopped and not self._writing:
+                    return None
                 self._filled.wait()
-            return self._cut()
+            return self._begin()
 
-    def _cut(self) -> list[Ticket]:
+    def _begin(self) -> list[Ticket]:
+        """The calling thread writes, and nobody else: the first MOST rows of what waits."""
+        self._writing = True
         weight = 0
         for index, ticket in enumerate(self._inbox):
             weight += ticket.weight
@@ -142,34 +163,42 @@ class Journal:
             self._write(batch)
         except Unavailable as error:
             self._refuse(batch, error)
-            return
         except Exception as error:
             log.exception("The journal failed")
             self._refuse(batch, StoreUnavailable(f"The store can't be written: {error}."))
-            return
-        if self.broken:
-            log.warning("The store can be written again.")
-            self.broken = False
-            self._on_change()
+        else:
+            self._end(())
+            if self.broken:
+                self._repaired()
+
+    def _end(self, left: Sequence[Ticket]) -> None:
+        """The calling thread writes no more; what it *left* comes first."""
+        with self._filled:
+            self._writing = False
+            self._inbox[:0] = left
+            if self._inbox or self._stopped:
+                self._filled.notify()
+
+    def _repaired(self) -> None:
+        log.warning("The store can be written again.")
+        self.broken = False
+        self._on_change()
 
     def _refuse(self, batch: list[Ticket], error: Unavailable) -> None:
         """Nothing of *batch* was written: whoever can repeat it is told so, the rest is tried again a little later."""
         if not self.broken:
             log.error("The store can't be written: %s", error)
         self.broken = True
+        kept = [] if self._stopped else [one for one in batch if one.keep] or [Ticket(_probe, keep=True, weight=1)]
+        self._end(kept)
         for ticket in batch:
-            if not ticket.keep:
+            if ticket not in kept:
                 ticket.settle(error)
-        kept = [ticket for ticket in batch if ticket.keep] or [Ticket(lambda _: None, True, 1)]
-        with self._filled:
-            self._inbox[:0] = kept
-            gave_up = self._stopped
-            if not gave_up:
-                self._filled.wait(PROBE)
-                return
-            self._inbox.clear()
-        for ticket in kept:
-            ticket.settle(error)
+
+
+def _probe(batch: Any) -> None:
+    """Changes nothing, but makes the batch one that must be written."""
+    batch.probe = True
 
 
 class NullJournal:
@@ -187,9 +216,14 @@ class NullJournal:
     def stop(self) -> None:
         """There is nothing to stop."""
 
-    def append(self, decide: Decide, *, keep: bool = False, weight: int = 1) -> Ticket:
-        """See AnyJournal; the ticket is settled already."""
-        ticket = Ticket(decide, keep, weight)
+    def ask(self, decide: Decide, weight: int = 1) -> Any:
+        """See AnyJournal."""
+        ticket = Ticket(decide, False, weight)
         with self._alone:
             self._write((ticket,))
-        return ticket
+        return ticket.wait()
+
+    def tell(self, decide: Decide, *, keep: bool = False) -> None:
+        """See AnyJournal; it is made before this returns."""
+        with self._alone:
+            self._write((Ticket(decide, keep, 1),))

@@ -82,8 +82,14 @@ class LocalStore:
         self._rejection_ids = itertools.count(max((one.id for one in loaded.rejections), default=0) + 1)
         self._closing = self._draining = False
         self._journal.start()
-        self._recover(self._recorder.open())
-        self._upkeep.start()
+        try:
+            self._recover(self._recorder.open())
+            self._upkeep.start()
+        except WebqueueError:
+            self._closing = True
+            self._journal.stop()
+            self._let_go()
+            raise
 
     def drain(self) -> None:
         """Nothing more is claimed; what runs goes on. Only sets a flag: a consumer sees it at its next claim."""
@@ -123,18 +129,18 @@ class LocalStore:
         if self._owner is not None:
             self._owner.release()
 
-    def _recover(self, interrupted: Sequence[int]) -> None:
+    def _recover(self, interrupted: Sequence[tuple[int, int]]) -> None:
         """Those that were running when the last owner died: each is charged with a crash, and stands where it stood."""
 
         def decide(batch: Batch) -> None:
-            for id in interrupted:
+            for id, revision in interrupted:
                 job = self.tables.get(id)
-                if job is not None and job.state is State.TODO and id not in batch.jobs:
+                if job is not None and job.state is State.TODO and job.revision < revision and id not in batch.jobs:
                     self.board.withdraw(job)
                     batch.step(job, job.crash(self._clock()))
 
         if interrupted:
-            self._journal.append(decide).wait()
+            self._journal.ask(decide)
         self._recorder.clear()
 
     # -- writing: decide, write, publish -------------------------------------------------------------------------
@@ -188,17 +194,16 @@ class LocalStore:
 
     def push(self, drafts: Sequence[Job]) -> list[Pushed | NoRoom | Exception]:
         """See Store."""
-        ticket = self._journal.append(
-            lambda batch: [self._accept(batch, draft) for draft in drafts], weight=len(drafts)
+        answers: list[Pushed | NoRoom | Exception] = self._journal.ask(
+            lambda batch: [self._accept(batch, draft) for draft in drafts], len(drafts)
         )
-        answers: list[Pushed | NoRoom | Exception] = ticket.wait()
         return answers
 
     def _accept(self, batch: Batch, draft: Job) -> Pushed | NoRoom | Exception:
         twin = self._twin(batch, draft) if draft.unique_key is not None or draft.idempotency is not None else None
         if twin is not None:
             return twin
-        if draft.state is State.TODO and self._todo_length() + batch.new_todo >= self.max_todo:
+        if draft.state is State.TODO and self.board.todo.total + batch.new_todo >= self.max_todo:
             return NoRoom(self.max_todo)
         job = draft.accepted(self._numbers.id(), self._numbers.place(), self._clock())
         batch.step(None, job)
@@ -230,9 +235,6 @@ class LocalStore:
     def _unless_forgotten(self, batch: Batch, id: int | None) -> Job | None:
         return None if id is None or id in batch.forgotten else self._find(batch, id)
 
-    def _todo_length(self) -> int:
-        return sum(self.board.todo.length(group) for group in self.board.conditions)
-
     # -- running -------------------------------------------------------------------------------------------------
 
     def claim(self, group: str, slot: int) -> Job | None:
@@ -243,7 +245,7 @@ class LocalStore:
                 may = not self._draining and not self._journal.broken
                 job = board.claim(group, self._clock()) if may else None
                 if job is not None:
-                    self._recorder.note(slot, job.id)
+                    self._recorder.note(slot, job.id, job.revision)
                     break
                 condition.wait(board.next_start(group))
             else:
@@ -253,7 +255,7 @@ class LocalStore:
 
     def finish(self, outcome: Outcome) -> None:
         """See Store."""
-        self._journal.append(lambda batch: self._settle(batch, outcome), keep=True)
+        self._journal.tell(lambda batch: self._settle(batch, outcome), keep=True)
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         if self.board.running.holds(outcome.claimed) and outcome.claimed.id not in batch.jobs:
@@ -284,7 +286,7 @@ class LocalStore:
     def log(self, id: int, lines: Sequence[LogLine]) -> None:
         """See Store."""
         numbered = [(id, line) for line in lines]
-        self._journal.append(lambda batch: batch.lines.extend(numbered), keep=True)
+        self._journal.tell(lambda batch: batch.lines.extend(numbered), keep=True)
         self._feed.logged(id, lines)
 
     # -- steering ------------------------------------------------------------------------------------------------
@@ -310,7 +312,7 @@ class LocalStore:
                 raise StateConflict("forget", job.state)
             batch.forget(job)
 
-        self._journal.append(decide).wait()
+        self._journal.ask(decide)
 
     def cancel_all(self, filter: Filter, limit: int) -> tuple[int, list[Job]]:
         """Cancel the oldest *limit* jobs that match: how many match, and those that were cancelled or now must be asked."""
@@ -326,7 +328,7 @@ class LocalStore:
         def decide(batch: Batch) -> None:
             batch.pauses[queue] = Pause(self._clock(), why)
 
-        self._journal.append(decide).wait()
+        self._journal.ask(decide)
 
     def resume(self, queue: str) -> None:
         """See Store."""
@@ -335,18 +337,18 @@ class LocalStore:
             if queue in self.board.pauses or queue in batch.pauses:
                 batch.pauses[queue] = None
 
-        self._journal.append(decide).wait()
+        self._journal.ask(decide)
 
     def reject(self, rejection: Rejection) -> None:
         """See Store."""
-        self._journal.append(lambda batch: batch.rejections.append(rejection))
+        self._journal.tell(lambda batch: batch.rejections.append(rejection))
 
     def next_rejection(self) -> int:
         """A new rejection's id."""
         return next(self._rejection_ids)
 
     def _decided(self, decide: Callable[[Batch], Job]) -> Job:
-        job: Job = self._journal.append(decide).wait()
+        job: Job = self._journal.ask(decide)
         return job
 
     def _cancel(self, batch: Batch, id: int) -> Job:
@@ -408,7 +410,7 @@ class LocalStore:
                     continue  # it moved on meanwhile: not ours any more
             return done
 
-        acted: list[Job] = self._journal.append(decide, weight=len(ids)).wait() if ids else []
+        acted: list[Job] = self._journal.ask(decide, len(ids)) if ids else []
         return acted
 
     # -- reading -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,15 +100,16 @@ class SqliteTables:
 
     def open(self) -> Loaded:
         """See Tables."""
-        fresh = _is_fresh(self._path)
         try:
+            if _is_fresh(self._path):
+                _create(Path(os.path.realpath(self._path)))
             writer = self._connect()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreUnfit(f"{self._path} can't be opened: {error}.") from None
         try:
-            self._prepare(writer, fresh)
+            self._prepare(writer)
             loaded = _load(writer)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, TypeError, ValueError) as error:
             _leak(writer)  # closing it would write to a file that may be damaged
             raise StoreUnfit(f"{self._path} can't be used: {error}. Nothing in it was changed.") from None
         except StoreUnfit:
@@ -139,15 +140,11 @@ class SqliteTables:
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5.0)
 
-    def _prepare(self, writer: sqlite3.Connection, fresh: bool) -> None:
-        if not fresh:
-            _check(writer, self._path)
+    def _prepare(self, writer: sqlite3.Connection) -> None:
+        _check(writer, self._path)
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute(f"PRAGMA synchronous = {'FULL' if self._flushed else 'NORMAL'}")
         writer.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")
-        if fresh:
-            writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            writer.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -288,10 +285,11 @@ def _is_fresh(path: Path) -> bool:
     try:
         header = path.read_bytes()[:100] if path.stat().st_size < 100 else _head(path)
     except FileNotFoundError:
-        return True
+        header = b""
     except OSError as error:
         raise StoreUnfit(f"{path} can't be read: {error.strerror}.") from None
     if not header:
+        _refuse_orphan(path.with_name(path.name + "-wal"), path)
         return True
     if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
         raise StoreUnfit(
@@ -305,6 +303,34 @@ def _is_fresh(path: Path) -> bool:
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(100)
+
+
+def _refuse_orphan(wal: Path, path: Path) -> None:
+    if wal.exists() and wal.stat().st_size:
+        raise StoreUnfit(
+            f"{path} is gone, but {wal.name} is there and may hold jobs: put {path.name} back, or move {wal.name} away."
+        )
+
+
+def _create(path: Path) -> None:
+    """An empty store is at *path*, durably: whole or not at all, whenever the process dies or the power goes.
+
+    There is no WAL yet: the id must be in the file's own header, where the next start looks for it.
+    """
+    draft = path.with_name(path.name + ".new")
+    for leftover in (draft, draft.with_name(draft.name + "-journal")):
+        leftover.unlink(missing_ok=True)
+    with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+        connection.executescript(
+            f"PRAGMA synchronous = FULL; BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

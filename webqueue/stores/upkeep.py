@@ -65,7 +65,7 @@ class Upkeep:
         """Fill the windows and set the alarms."""
         self._due_alarm = self._age_alarm = None
         self._forgetting = False
-        self._journal.append(self._fill_all).wait()
+        self._journal.ask(self._fill_all)
         self.look_after()
 
     def look_after(self) -> None:
@@ -85,7 +85,7 @@ class Upkeep:
         lane = self._board.todo.lane(claimed.queue, claimed.kind)
         if lane.bound is not None and lane.low and (lane.queue, lane.kind) not in self._requested:
             self._requested.add((lane.queue, lane.kind))
-            self._journal.append(lambda _: self._refill(lane))
+            self._journal.tell(lambda _: self._refill(lane))
 
     def _fill_all(self, _: Batch) -> None:
         for lane in list(self._board.todo.lanes()):
@@ -129,7 +129,7 @@ class Upkeep:
     def _ring(self) -> None:
         with self._board.lock:
             self._due_alarm = None
-        self._journal.append(self._promote)
+        self._journal.tell(self._promote)
 
     def _promote(self, batch: Batch) -> None:
         """Those whose time has come go to the tail of todo, the earliest first."""
@@ -147,7 +147,7 @@ class Upkeep:
     def _forget_soon(self) -> None:
         if not self._forgetting:
             self._forgetting = True
-            self._journal.append(self._forget_excess)
+            self._journal.tell(self._forget_excess)
 
     def _forget_excess(self, batch: Batch) -> None:
         self._forgetting = False
@@ -162,7 +162,7 @@ class Upkeep:
             self._age_alarm = self._timers.after(wait, self._ring_age)
 
     def _ring_age(self) -> None:
-        self._journal.append(self._forget_old)
+        self._journal.tell(self._forget_old)
 
     def _forget_old(self, batch: Batch) -> None:
         self._age_alarm = None

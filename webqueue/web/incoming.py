@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from flask import request
 from marshmallow import Schema, ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from webqueue import strictjson
 from webqueue.errors import JobNotFound
@@ -23,8 +23,11 @@ _CURL = "add -H 'Content-Type: application/json'"
 
 def read_bytes(limit: int = PUSH_BYTES) -> bytes:
     """The request's body. Raises RequestEntityTooLarge beyond *limit* bytes, announced or not."""
-    request.max_content_length = limit
-    return request.get_data(cache=False)
+    request.max_content_length = limit + 1  # at its limit the stream ends without a word
+    raw = request.get_data(cache=False)
+    if len(raw) > limit:
+        raise RequestEntityTooLarge(f"The body is too large: {limit} bytes at most.")
+    return raw
 
 
 def read_json(limit: int = PUSH_BYTES) -> Any:

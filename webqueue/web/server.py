@@ -7,10 +7,10 @@ then the new one starts, for a store has one owner. The listening socket stays o
 import contextlib
 import ipaddress
 import os
+import select
 import signal
 import socket
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -38,9 +38,10 @@ def serve(where: str | None, host: str, port: int, settings: Mapping[str, Any]) 
     for name, value in settings.items():
         os.environ[f"WEBQUEUE_{name.upper()}"] = str(value)
     early = Settings.read(settings)
+    listener = _listen(host, port)
     if where is None:
-        _refuse_open_door(host, early)
-    Server(where, _listen(host, port), settings).run()
+        _refuse_open_door(listener.getsockname()[0], early)
+    Server(where, listener, settings).run()
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -121,29 +122,28 @@ class Master(Arbiter):  # type: ignore[misc]
     def handle_usr2(self) -> None:
         """A second master could not either."""
 
+    def init_signals(self) -> None:
+        """Signals also write to a pipe: one that comes just before the master falls asleep would be lost else."""
+        super().init_signals()
+        self._awake, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+
     def wait_for_signals(self, timeout: float | None = None) -> list[int]:
         """Sleep until a signal comes: there is nothing to look after in between."""
-        return list(super().wait_for_signals(timeout=None))
+        select.select([self._awake], [], [])
+        os.read(self._awake, 4096)
+        return list(super().wait_for_signals(timeout=0.001))
 
     def reload(self) -> None:
         """The old worker leaves within its grace period, then a new one starts."""
         self.kill_workers(signal.SIGTERM)
-        self._await_workers()
-        super().reload()
-
-    def _await_workers(self) -> None:
-        end = time.monotonic() + AT_MOST
-        kept = []
-        while self.WORKERS and time.monotonic() < end:
-            sig = self.SIG_QUEUE.get()
-            if sig in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-                kept.append(sig)
-                break
+        while self.WORKERS:
+            for sig in self.wait_for_signals():
+                if sig in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                    raise StopIteration
             self.reap_workers()
-        for sig in kept:
-            self.SIG_QUEUE.put_nowait(sig)
-        if kept:
-            raise StopIteration
+        super().reload()
 
 
 def banner(engine: Any, address: tuple[Any, ...]) -> str:
@@ -172,20 +172,11 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _refuse_open_door(host: str, settings: Settings) -> None:
-    if not settings.token and not is_loopback(host):
+    if not settings.token and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
         raise SettingsError(
             f"Off loopback ({host}) anybody could push jobs: set WEBQUEUE_TOKEN to a long secret, "
             "or serve at --host 127.0.0.1 behind a proxy that asks who comes."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches *host*."""
-    try:
-        addresses = {str(one[4][0]) for one in socket.getaddrinfo(host, None)}
-        return all(ipaddress.ip_address(one.split("%")[0]).is_loopback for one in addresses)
-    except (OSError, ValueError, UnicodeError):
-        return False
 
 
 def _close_lifeline(_master: Any, worker: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from flask import Flask
 
 from webqueue.errors import SettingsError, WebqueueError
+from webqueue.handlers import Handler
 from webqueue.web.app import create_app
 from webqueue.web.extension import WebQueue
 
@@ -122,7 +123,7 @@ def _distinct(values: list[Any]) -> list[Any]:
 def _application(found: Any, settings: Mapping[str, Any]) -> Any:
     if isinstance(found, WebQueue):
         return found.create_app(**settings)
-    if isinstance(found, Flask) or not callable(found):
+    if isinstance(found, Flask | Handler) or not callable(found):
         return found
     made = found()
     return made.create_app(**settings) if isinstance(made, WebQueue) else made

@@ -247,6 +247,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Serve until the engine has stopped, then end."""
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
         self.poller.register(self.lifeline[0], selectors.EVENT_READ, self.on_master_gone)
+        # A signal may come to another thread, or just before this one falls asleep: the pipe wakes it all the same.
+        self.poller.register(self.PIPE[0], selectors.EVENT_READ, lambda pipe: os.read(pipe, 4096))
         self.set_accept_enabled(True)
         while self.alive:
             self.wait_for_and_dispatch_events(self._until_deadline())

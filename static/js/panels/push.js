@@ -49,8 +49,8 @@ export class PushForm {
     this.select.value = known ? kind : this.#meant(errors) ?? this.kinds[0]?.kind;
     this.#choose();
     this.#fill(payload);
-    this.#blame(faults(errors ?? {}, {}));
     this.open(opener);
+    this.#blame(faults(errors ?? {}, {}));
   }
 
   // The push as it stands in the form. Raises SyntaxError for what is not JSON.
@@ -78,12 +78,13 @@ export class PushForm {
     this.schema = chosen?.schema ?? {};
     setText(part(this.root, "doc"), chosen?.doc ?? "");
     buildFields(part(this.root, "payload"), this.schema);
-    this.#mode(this.raw.checked || !hasFields(this.schema));
+    this.#mode(this.prefersRaw || !hasFields(this.schema));
     this.#blame([]);
     this.#written();
   }
 
   #toggle() {
+    this.prefersRaw = this.raw.checked;
     if (this.raw.checked) this.json.value = JSON.stringify(readFields(part(this.root, "payload")), null, 2);
     else this.#carry();
     this.#mode(this.raw.checked || !hasFields(this.schema));

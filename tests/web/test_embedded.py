@@ -1,0 +1,190 @@
+"""Inside a user's own application."""
+
+import threading
+
+import pytest
+from flask import Flask, abort
+
+from webqueue import Rejected, Unfit, WebQueue, current_job
+from webqueue.errors import NotRunning, SettingsError
+from webqueue.web.current import current_engine
+
+
+@pytest.fixture
+def shop():
+    """An application with pages, templates and error pages of its own."""
+    app = Flask("shop")
+    app.add_url_rule("/", "home", lambda: "the shop")
+    app.add_url_rule("/jobs/mine", "mine", lambda: "my own jobs page")
+    app.add_url_rule("/gone", "gone", lambda: abort(404))
+    app.register_error_handler(404, lambda error: ("the shop has no such page", 404))
+    return app
+
+
+OURS = {"X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", "Cross-Origin-Resource-Policy", "Content-Security-Policy"}
+
+
+@pytest.mark.parametrize(("prefix", "paths"), [("/queue", ["/", "/gone", "/nope", "/jobs/mine", "/queuex"]), ("", ["/", "/gone", "/nope", "/jobs/mine"])])
+def test_the_users_pages_stay_as_they_are(serve, jobs, shop, prefix, paths):
+    """Another host, another origin, no token, and no header of ours; its own error pages too."""
+    jobs.init_app(shop, prefix, token="all")
+    server = serve(shop)
+    foreign = {"Host": "shop.example", "Origin": "https://partner.example", "Sec-Fetch-Site": "cross-site"}
+    for path in paths:
+        answer = server.get(path, headers=foreign)
+        assert answer.text.startswith(("the shop", "my own"))
+        assert not OURS & set(answer.headers)
+
+
+def test_everything_lies_under_the_prefix(serve, jobs, shop):
+    """Routes, assets, links, Location; and errors there are problems, whatever the application does with its own."""
+    jobs.init_app(shop, "/queue")
+    server = serve(shop, prefix="/queue")
+    pushed = server.post("/push-job", {"kind": "echo"})
+    assert f"/queue/jobs/{pushed.json()['id']}" == pushed.headers["Location"]
+    assert 200 == server.http.get(server.root + pushed.headers["Location"]).status_code
+    page = server.get("/")
+    assert 'href="/queue/static/css/' in page.text
+    assert 'data-socket-path="/queue/socket.io"' in page.text
+    assert 200 == server.get("/static/js/main.js").status_code
+    for path, status in (("/nope", 404), ("/jobs/99", 404), ("/push-job", 405), ("/static/nope", 404)):
+        answer = server.get(path)
+        assert (status, "application/problem+json") == (answer.status_code, answer.headers["Content-Type"])
+        assert "nosniff" == answer.headers["X-Content-Type-Options"]
+
+
+def test_without_a_prefix_the_assets_are_beside_the_users(serve, jobs, shop):
+    """The user's /static stays the user's."""
+    jobs.init_app(shop)
+    server = serve(shop)
+    assert 200 == server.get("/webqueue/static/js/main.js").status_code
+    assert "nosniff" == server.get("/queue").headers["X-Content-Type-Options"]
+    assert 202 == server.post("/push-job", {"kind": "echo"}).status_code
+
+
+def test_a_mounted_application_knows_where_it_is(jobs, closing):
+    """Location and links carry the path that the server mounted the application at, too."""
+    app = jobs.create_app()
+    closing.callback(app.extensions["webqueue"].stop)
+    client = app.test_client()
+    mounted = {"SCRIPT_NAME": "/mounted"}
+    pushed = client.post("/push-job", json={"kind": "echo"}, environ_overrides=mounted)
+    assert f"/mounted/jobs/{pushed.json['id']}" == pushed.headers["Location"]
+    assert "/mounted/static/css/" in client.get("/", environ_overrides=mounted).text
+
+
+def test_handlers_run_in_the_application_context(serve, jobs, shop):
+    """current_app is the user's, and so is the queue to push to from there."""
+
+    @jobs.handler
+    def outer():
+        from flask import current_app
+
+        return {"app": current_app.name, "inner": inner.push(number=1).id, "me": current_job.id}
+
+    @jobs.handler
+    def inner(number: int):
+        return number + 1
+
+    jobs.init_app(shop, "/queue")
+    server = serve(shop, prefix="/queue")
+    assert {"app": "shop", "inner": 2, "me": 1} == server.push("outer", wait=5)["result"]
+    assert 2 == server.get("/jobs/2?wait=5").json()["result"]
+
+
+def test_pushing_from_python(serve, jobs):
+    """push is durable when it returns; what is unfit raises Rejected; push_many tells of each."""
+
+    @jobs.handler
+    def double(number: int):
+        return number * 2
+
+    @double.fit
+    def not_too_large(number):
+        if number > 9:
+            raise Unfit({"number": ["too large"]})
+
+    server = serve()
+    job = double.push(number=2)
+    assert 4 == server.get(f"/jobs/{job.id}?wait=5").json()["result"]
+    assert {"number": 2} == job.payload
+    later = double.options(delay=60, priority=5).push(number=3)
+    assert ("scheduled", 5) == (later.state, later.priority)
+    with pytest.raises(Rejected) as refused:
+        double.push(number=10)
+    assert {"payload": {"number": ["too large"]}} == refused.value.errors
+    fit, unfit = double.push_many([{"number": 1}, {"number": 11}])
+    assert job.id < fit.id
+    assert {"payload": {"number": ["too large"]}} == unfit.errors
+    assert [unfit.id, refused.value.id] == [one["id"] for one in server.get("/rejections").json()["rejections"]]
+    assert 6 == double(number=3)
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}, b"x", "\ud800", {"a": float("inf")}])
+def test_python_can_push_nothing_that_is_not_json(serve, jobs, value):
+    """It is refused at the door, whatever it is."""
+    serve()
+    with pytest.raises((Rejected, TypeError, ValueError)):
+        jobs.handlers.get("echo").push(value=value)
+
+
+def test_a_push_needs_a_queue(jobs):
+    """Before there is an application it says so."""
+    with pytest.raises(NotRunning, match="no application"):
+        jobs.handlers.get("echo").push()
+
+
+def test_with_several_applications_a_push_needs_a_context(serve, jobs, shop):
+    """Each context has its own queue."""
+    one = serve()
+    jobs.init_app(shop, "/queue")
+    other = serve(shop, prefix="/queue")
+    with pytest.raises(NotRunning, match="context"):
+        jobs.handlers.get("echo").push()
+    with shop.app_context():
+        assert current_engine() is other.engine
+        jobs.handlers.get("echo").push()
+    assert (0, 1) == (len(one.get("/jobs").json()["jobs"]), len(other.get("/jobs").json()["jobs"]))
+
+
+def test_one_application_has_one_queue(serve, jobs, shop):
+    """A second one is a mistake."""
+    jobs.init_app(shop, "/queue")
+    serve(shop)
+    with pytest.raises(SettingsError, match="already"):
+        WebQueue().init_app(shop)
+
+
+def test_a_prefix_starts_with_a_slash(jobs, shop):
+    """Or it is a mistake."""
+    with pytest.raises(SettingsError, match="slash"):
+        jobs.init_app(shop, "queue")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config", "environment", "expected"), [({}, {}, "5", 5), ({}, {"WEBQUEUE_MAX_TODO": 4}, "5", 4), ({"max_todo": 3}, {"WEBQUEUE_MAX_TODO": 4}, "5", 3)]
+)
+def test_an_argument_beats_the_config_beats_the_environment(serve, jobs, monkeypatch, arguments, config, environment, expected):
+    """In this order."""
+    monkeypatch.setenv("WEBQUEUE_MAX_TODO", environment)
+    server = serve(jobs.create_app(config, **arguments))
+    assert expected == server.engine.settings.max_todo
+
+
+def test_the_users_own_sockets_live_beside_ours(serve, jobs, shop, connect):
+    """Flask-SocketIO of the user's keeps its place in the application."""
+    from flask_socketio import SocketIO
+
+    theirs = SocketIO(shop, async_mode="threading")
+    jobs.init_app(shop, "/queue")
+    assert theirs is shop.extensions["socketio"]
+    client = connect(serve(shop, prefix="/queue"))
+    assert "snapshot" == client.frame()[0]
+
+
+def test_no_thread_is_left(jobs, serve):
+    """When the application has ended."""
+    before = set(threading.enumerate())
+    app = jobs.create_app()
+    app.extensions["webqueue"].stop()
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("webqueue")]
