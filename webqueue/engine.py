@@ -20,6 +20,7 @@ from webqueue.fitness import Fitness
 from webqueue.handlers import Handlers
 from webqueue.job import Job, Rejection, State
 from webqueue.look import Look
+from webqueue.recurring import Recurring
 from webqueue.redaction import capped
 from webqueue.settings import Settings
 from webqueue.stores.base import NoRoom, Page, Pushed
@@ -96,6 +97,7 @@ class Engine:
             for group, number in self._groups.items()
             for _ in range(number)
         ]
+        self._recurring = Recurring(self.handlers.rules, self._store, self._fitness, self._timers, self._clock)
         self._look = Look(self._store, self._executor, self._pace, self._consumers, self._groups, self.handlers)
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -122,7 +124,9 @@ class Engine:
             self._timers.start()
             try:
                 self._store.open()
+                self._recurring.start()
             except Exception:
+                self._store.close()
                 self._timers.stop()
                 raise
             context.capture_logging()
@@ -286,7 +290,8 @@ class Engine:
     def overview(self) -> dict[str, Any]:
         """The body of ``GET /queue``."""
         self._check_open()
-        return {**self._look.overview(self._clock()), "epoch": self.feed.epoch}
+        recurring = self._recurring.overview()
+        return {**self._look.overview(self._clock()), "recurring": recurring, "epoch": self.feed.epoch}
 
     def kinds(self) -> list[dict[str, Any]]:
         """Every kind that may be pushed, by name."""

@@ -11,6 +11,7 @@ from marshmallow import INCLUDE, RAISE, Schema, fields
 from webqueue.backoff import Backoff
 from webqueue.errors import SettingsError
 from webqueue.limits import Limit, Rate
+from webqueue.rules import Rule
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -115,6 +116,8 @@ class Handlers:
 
     def __init__(self, push_bodies: Push | None = None) -> None:
         self._by_kind: dict[str, Handler[..., Any]] = {}
+        self.rules: list[Rule] = []
+        """What recurs by itself."""
         self._limits: dict[str, Limit] = {}
         self.push_bodies = push_bodies or _nowhere
 
@@ -144,6 +147,13 @@ class Handlers:
     def limits(self) -> Mapping[str, Limit]:
         """The limits of those kinds that have one; likewise."""
         return self._limits
+
+    def every(self, kind: str, every: str | float, **more: Any) -> None:
+        """Push *kind* at each time of the cron expression *every*, or every so many seconds. See Rule; SettingsError."""
+        rule = Rule(kind, every, **more)
+        if rule.name in (other.name for other in self.rules):
+            raise SettingsError(f"{kind!r} recurs at {every!r} already.")
+        self.rules.append(rule)
 
     def register(
         self,

@@ -156,7 +156,6 @@ class Look:
             },
             "oldest_todo_age": None if oldest is None else round(max(0, now - oldest) / 1e6, 3),
             "rates": {"accepted": round(accepted, 2), "finished": round(finished, 2)},
-            "recurring": [],
             "late_reports": self._store.late,
             "seq": seq,
         }

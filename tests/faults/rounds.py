@@ -22,8 +22,8 @@ MANY: Final = 10
 """Jobs that one ``push_many`` brings."""
 
 
-def engine_on(store: Path, handlers: Handlers, **settings: Any) -> Engine:
-    """An engine, not yet started."""
+def engine_on(store: str, handlers: Handlers, **settings: Any) -> Engine:
+    """An engine on the file at *store* (``?sync=normal`` may follow), not yet started."""
     return Engine(Settings.read({"store": f"sqlite:///{store}", **settings}, {}, {}), handlers)
 
 
@@ -31,7 +31,7 @@ def noting(ledger: Ledger, locks: Path | None = None) -> Handlers:
     """``work`` notes its start and end, and whether it ran beside itself; ``poison`` kills its process."""
     handlers = Handlers()
 
-    def work(token: str = "", seconds: float = 0.0) -> None:
+    def work(token: str = "", seconds: float = 0.0, filler: str = "") -> None:
         with _alone(ledger, locks, current_job.id):
             ledger.note("start", current_job.id, current_job.attempt, os.getpid())
             threading.Event().wait(seconds)
@@ -91,7 +91,7 @@ def push_load(ready: Ready, store: str, ledger_path: str, name: str, early: bool
     ledger = Ledger(Path(ledger_path))
     if early:
         ready()
-    engine = engine_on(Path(store), noting(ledger), consumers=0)
+    engine = engine_on(store, noting(ledger), consumers=0)
     engine.start()
 
     def pusher(thread: int) -> None:
@@ -121,7 +121,7 @@ def run_until_killed(ready: Ready, store: str, ledger_path: str, locks: str, con
 def run_out(ready: Ready, store: str, ledger_path: str, locks: str, consumers: int) -> None:
     """Run all that waits, then stop."""
     ledger = Ledger(Path(ledger_path))
-    engine = engine_on(Path(store), noting(ledger, Path(locks)), consumers=consumers)
+    engine = engine_on(store, noting(ledger, Path(locks)), consumers=consumers)
     engine.start()
     ready()
     seq = 0
@@ -134,7 +134,7 @@ def run_out(ready: Ready, store: str, ledger_path: str, locks: str, consumers: i
 def push_plan(ready: Ready, store: str, ledger_path: str, plan: list[list[Any]]) -> None:
     """Push (kind, token, payload) in this order, run nothing, and stop."""
     ledger = Ledger(Path(ledger_path))
-    engine = engine_on(Path(store), noting(ledger), consumers=0)
+    engine = engine_on(store, noting(ledger), consumers=0)
     engine.start()
     ready()
     for kind, token, payload in plan:
@@ -145,7 +145,7 @@ def push_plan(ready: Ready, store: str, ledger_path: str, plan: list[list[Any]])
 def start_only(ready: Ready, store: str) -> None:
     """Start without consumers and stop: what the last death left behind is put right, and nothing is run."""
     ready()
-    engine = engine_on(Path(store), noting(Ledger(Path(os.devnull))), consumers=0)
+    engine = engine_on(store, noting(Ledger(Path(os.devnull))), consumers=0)
     engine.start()
     engine.stop()
 

@@ -60,12 +60,12 @@ def test_kill_while_handlers_run(tmp_path: Path) -> None:
     store, ledger = _files(tmp_path, 0)
     locks = tmp_path / "locks"
     locks.mkdir()
-    plan = [["work", f"job.{number}", {"seconds": 0.004}] for number in range(RUN_ROUNDS * 10)]
+    plan = [["work", f"job.{number}", {"seconds": 0.004}] for number in range(RUN_ROUNDS * 30)]
     with Nursery(tmp_path / "errors") as nursery:
         assert 0 == nursery.run(rounds.push_plan, store, ledger, plan), nursery.errors()
         kills = 0
         for _ in range(RUN_ROUNDS):
-            pause = chance.uniform(0, 0.1)
+            pause = chance.uniform(0, 0.08)
             kills += nursery.run(rounds.run_until_killed, store, ledger, locks, 2, kill_after=pause) < 0
             assert "ok" == look(copied(store, tmp_path / "copy"))[0]
         assert 0 == nursery.run(rounds.run_out, store, ledger, locks, 2), nursery.errors()

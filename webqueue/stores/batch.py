@@ -60,6 +60,8 @@ class Batch:
         """So many jobs are new."""
         self.new_todo = 0
         """So many of them go straight to todo."""
+        self.marks: dict[str, int] = {}
+        """Up to when (µs) each recurring rule was done."""
         self.unique: dict[str, int] = {}
         self.idempotent: dict[str, int] = {}
         self.probe = False
@@ -100,4 +102,4 @@ class Batch:
         return Counter({key: change for key, change in changes.items() if change})
 
     def __bool__(self) -> bool:
-        return bool(self.steps or self.forgotten or self.rejections or self.lines or self.pauses or self.probe)
+        return bool(self.steps or self.forgotten or self.rejections or self.lines or self.pauses or self.marks or self.probe)

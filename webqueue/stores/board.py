@@ -38,6 +38,7 @@ class Board:
         self.rates = Rates()
         self.totals = Totals()
         self.pauses: dict[str, Pause] = {}
+        self.marks: dict[str, int] = {}
         self.rejections: deque[Rejection] = deque(maxlen=100)
         self._kinds = kinds
         self._limits = limits
@@ -46,6 +47,7 @@ class Board:
         """Take over what the tables hold; the windows are still to be filled (all lanes have a bound below everything)."""
         self.totals = loaded.totals
         self.pauses = dict(loaded.pauses)
+        self.marks = dict(loaded.marks)
         self.rejections.extend(loaded.rejections)
         for (queue, kind, priority, state), number in loaded.counts.items():
             self.counts.add(queue, kind, state, number)
@@ -131,6 +133,7 @@ class Board:
                 self.counts.add(job.queue, job.kind, job.state, -1)
             for queue, pause in batch.pauses.items():
                 self._pause(queue, pause)
+            self.marks.update(batch.marks)
             jobs = [after for _, after in batch.steps]
             self.rates.add(accepted, sum(job.finished for job in jobs))
             self.feed.publish(jobs, [*batch.forgotten, *(0 for _ in batch.pauses)])

@@ -199,6 +199,23 @@ class LocalStore:
         )
         return answers
 
+    def push_marked(self, draft: Job, name: str, at: int) -> None:
+        """Accept a recurring job, once for each time *at* (µs) of the rule *name*, however often this is asked."""
+
+        def decide(batch: Batch) -> None:
+            if self.board.marks.get(name, at - 1) < at and name not in batch.marks:
+                batch.marks[name] = at
+                self._accept(batch, draft)
+
+        self._journal.ask(decide)
+
+    def mark(self, name: str, now: int) -> int | None:
+        """Up to when the rule *name* was done; where it is new it is taken as done up to *now*, and None returned."""
+        last = self.board.marks.get(name)
+        if last is None:
+            self._journal.ask(lambda batch: batch.marks.update({name: now}))
+        return last
+
     def _accept(self, batch: Batch, draft: Job) -> Pushed | NoRoom | Exception:
         twin = self._twin(batch, draft) if draft.unique_key is not None or draft.idempotency is not None else None
         if twin is not None:

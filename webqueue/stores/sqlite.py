@@ -55,6 +55,7 @@ CREATE TABLE rejections (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT,
 CREATE TABLE counts (queue TEXT, kind TEXT, priority INTEGER, state TEXT, number INTEGER NOT NULL,
     PRIMARY KEY (queue, kind, priority, state)) WITHOUT ROWID;
 CREATE TABLE pauses (queue TEXT PRIMARY KEY, at INTEGER NOT NULL, why TEXT) WITHOUT ROWID;
+CREATE TABLE marks (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE totals (one INTEGER PRIMARY KEY CHECK (one = 1), accepted INTEGER NOT NULL, done INTEGER NOT NULL,
     failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, rejected INTEGER NOT NULL,
     next_id INTEGER NOT NULL, next_place INTEGER NOT NULL);
@@ -372,10 +373,12 @@ def _load(connection: sqlite3.Connection) -> Loaded:
     ).fetchone()
     counts = connection.execute("SELECT queue, kind, priority, state, number FROM counts WHERE number <> 0")
     pauses = connection.execute("SELECT queue, at, why FROM pauses")
+    marks = connection.execute("SELECT name, at FROM marks")
     return Loaded(
         Totals(*totals),
         {(queue, kind, priority, State(state)): number for queue, kind, priority, state, number in counts},
         {queue: Pause(at, why) for queue, at, why in pauses},
+        dict(marks.fetchall()),
         _rejections(connection, None, 100)[::-1],
     )
 
@@ -399,6 +402,8 @@ def _write(writer: sqlite3.Connection, batch: Batch, totals: Totals) -> None:
         writer.execute("DELETE FROM pauses WHERE queue = ?", (queue,))
         if pause is not None:
             writer.execute("INSERT INTO pauses VALUES (?, ?, ?)", (queue, pause.at, pause.why))
+    for name, at in batch.marks.items():
+        writer.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, at))
     writer.execute(
         "UPDATE totals SET accepted = ?, done = ?, failed = ?, cancelled = ?, rejected = ?, next_id = ?, next_place = ?",
         (

@@ -39,6 +39,7 @@ class Loaded:
     totals: Totals = field(default_factory=Totals)
     counts: dict[CountKey, int] = field(default_factory=dict)
     pauses: dict[str, Pause] = field(default_factory=dict)
+    marks: dict[str, int] = field(default_factory=dict)
     rejections: list[Rejection] = field(default_factory=list)
     """The newest, the oldest first."""
 

@@ -61,10 +61,11 @@ class Sessions:
             self._open.pop(id, None)
 
     def _forget_old(self) -> None:
-        for id, (_, expires) in list(self._open.items()):
+        while self._open:
+            oldest, (_, expires) = next(iter(self._open.items()))
             if self._clock() < expires and len(self._open) < MOST_SESSIONS:
                 return
-            del self._open[id]
+            del self._open[oldest]
 
 
 class Keys:

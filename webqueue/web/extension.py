@@ -56,6 +56,19 @@ class WebQueue:
             return self.handlers.register(function)
         return lambda function: self.handlers.register(function, **options)
 
+    def every(self, every: str | float, *, tz: str = "UTC", missed: str = "skip", **payload: Any) -> Any:
+        """Let a handler recur: ``@jobs.every("*/5 * * * *")``, or a number of seconds; above ``@jobs.handler``, or alone.
+
+        *missed* is "skip" or "once": what to do about runs that were due while webqueue was down. It gets *payload*.
+        """
+
+        def decorate(function: Callable[..., Any] | Handler[..., Any]) -> Handler[..., Any]:
+            handler = function if isinstance(function, Handler) else self.handlers.register(function)
+            self.handlers.every(handler.kind, every, tz=tz, missed=missed, payload=payload)
+            return handler
+
+        return decorate
+
     def init_app(self, app: Flask, url_prefix: str = "", **settings: Any) -> None:
         """Serve the queue inside *app*, all of it under *url_prefix*, and start the consumers.
 

@@ -132,7 +132,7 @@ class Live:
         return {"status": status, "body": body}
 
     def _answered(self, name: str, sid: str, arguments: tuple[Any, ...]) -> tuple[int, object]:
-        if name == UNREADABLE and isinstance(arguments[0], Exception):
+        if name == UNREADABLE and arguments and isinstance(arguments[0], Exception):
             raise arguments[0]
         if name not in EVENTS:
             raise NotFound(f"There is no event of this name; there are: {', '.join(EVENTS)}.")
