@@ -24,7 +24,7 @@ lint: .venv/.test
 	$(BIN)/mypy
 
 bench: .venv/.bench
-	@for script in handoff throughput http backlog compute; do \
+	@for script in handoff throughput web backlog compute; do \
 	  echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 # The page's tests drive Debian's own browser; without it they are skipped, and pytest says so.

@@ -28,6 +28,10 @@ class Reports(Protocol):
         """It logged something."""
         ...
 
+    def unwanted(self, id: int) -> bool:
+        """Whether it was asked to stop."""
+        ...
+
 
 class Run:
     """One attempt while it runs. Made by the executor; used by the handler's thread, and by whoever stops it."""

@@ -19,7 +19,8 @@ from webqueue.feed import Feed
 from webqueue.fitness import Fitness
 from webqueue.handlers import Handlers
 from webqueue.job import Job, Rejection, State
-from webqueue.look import Look
+from webqueue.look import Look, Metrics
+from webqueue.meters import Meters
 from webqueue.recurring import Recurring
 from webqueue.redaction import capped
 from webqueue.settings import Settings
@@ -79,6 +80,7 @@ class Engine:
         self._ended = threading.Event()
         self._timers = Timers()
         self._pace = Pace()
+        self._meters = Meters()
         self._store: LocalStore = stores.make_store(
             self._address,
             feed=self.feed,
@@ -89,8 +91,11 @@ class Engine:
             limits=self.handlers.limits,
             max_todo=self.settings.max_todo,
             retention=Retention(self.settings.keep_finished, self.settings.keep_days),
+            meters=self._meters,
         )
-        self._executor = Executor(self.handlers, self._store, self._timers, self._pace, self._clock, self._run_in)
+        self._executor = Executor(
+            self.handlers, self._store, self._timers, self._pace, self._meters, self._clock, self._run_in
+        )
         slots = itertools.count()
         self._consumers = [
             Consumer(self._store, self._executor, group, next(slots))
@@ -219,6 +224,7 @@ class Engine:
         handler = self.handlers.get(kind) if isinstance(kind, str) else None
         text = None if payload is None else capped(payload, handler.secret if handler else ())
         shown = kind[:200] if isinstance(kind, str) else None
+        self._meters.refused["full" if reason == FULL else "unfit"] += 1
         rejection = Rejection(self._store.next_rejection(), self._clock(), shown, reason, dict(errors), text)
         self._store.reject(rejection)
         return rejection
@@ -292,6 +298,11 @@ class Engine:
         self._check_open()
         recurring = self._recurring.overview()
         return {**self._look.overview(self._clock()), "recurring": recurring, "epoch": self.feed.epoch}
+
+    def metrics(self) -> Metrics:
+        """All that is counted and measured."""
+        self._check_open()
+        return self._look.metrics(self._clock(), self._meters)
 
     def kinds(self) -> list[dict[str, Any]]:
         """Every kind that may be pushed, by name."""

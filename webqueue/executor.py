@@ -13,6 +13,7 @@ from webqueue.errors import TimedOut
 from webqueue.estimate import Pace
 from webqueue.handlers import Handler, Handlers
 from webqueue.job import Failure, Job
+from webqueue.meters import Meters
 from webqueue.processes import Processes
 from webqueue.stores.base import Outcome
 from webqueue.timers import Timers
@@ -27,6 +28,7 @@ class Executor:
         reports: context.Reports,
         timers: Timers,
         pace: Pace,
+        meters: Meters,
         clock: Callable[[], int],
         run_in: Callable[[], AbstractContextManager[Any]],
     ) -> None:
@@ -34,6 +36,7 @@ class Executor:
         self._reports = reports
         self._timers = timers
         self._pace = pace
+        self._meters = meters
         self._clock = clock
         self._run_in = run_in
         self._processes = Processes()
@@ -49,8 +52,13 @@ class Executor:
             verdict = self._processes.attempt(handler, run) if handler.process else self._attempt(handler, run)
         finally:
             del self._runs[job.id]
-        self._pace.ended(job, time.monotonic() - run.started)
+        self._measure(job, time.monotonic() - run.started)
         return Outcome(job, self._after(handler, run, verdict))
+
+    def _measure(self, job: Job, seconds: float) -> None:
+        self._pace.ended(job, seconds)
+        waited = (job.started_at or 0) - max(job.created_at, job.run_at or 0)
+        self._meters.ended(job.kind, waited / 1e6, seconds)
 
     def ask_to_stop(self, id: int) -> None:
         """The job of this id is no longer wanted: its handler sees it at its next look."""

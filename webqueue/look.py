@@ -1,7 +1,7 @@
 """Looks at the whole queue: where a job stands among the others, and the bodies that tell of all of them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from webqueue.consumer import Consumer
 from webqueue.estimate import Pace
@@ -10,6 +10,7 @@ from webqueue.feed import Feed
 from webqueue.handlers import Handlers
 from webqueue.job import Job, Standing, State
 from webqueue.jsonschema import json_schema
+from webqueue.meters import Meters
 from webqueue.queues import todo_key
 from webqueue.stores.local import LocalStore
 from webqueue.views import iso, job_summary, rejection_json
@@ -18,6 +19,18 @@ MOST_CHANGED: Final = 500
 """Where more jobs changed, a snapshot is sent instead."""
 SCANNED: Final = 2_000
 """Among so many next jobs a position is counted; behind them it is told from its place."""
+
+
+class Metrics(NamedTuple):
+    """What ``GET /metrics`` tells."""
+
+    jobs: dict[tuple[str, str, str], int]
+    """By (queue, kind, state)."""
+    totals: dict[str, int]
+    late: int
+    meters: Meters
+    gauges: list[tuple[str, str, float]]
+    """(name, meaning, value)"""
 
 
 class Look:
@@ -159,6 +172,20 @@ class Look:
             "late_reports": self._store.late,
             "seq": seq,
         }
+
+    def metrics(self, now: int, meters: Meters) -> Metrics:
+        """What is counted, and a few numbers of this moment."""
+        seen = self.overview(now)
+        with self._board.lock:
+            jobs = self._board.counts.by_kind()
+        gauges = [
+            ("consumers", "Consumer threads that are alive.", seen["consumers"]["alive"]),
+            ("consumers_busy", "Consumer threads that run a job.", seen["consumers"]["busy"]),
+            ("oldest_todo_seconds", "Age of the oldest job that waits in memory for its start.", seen["oldest_todo_age"] or 0),
+            ("paused", "1 while the whole queue is paused.", float(seen["paused"])),
+            ("store_bytes", "Bytes of the store on disk.", self._store.tables.size() or 0),
+        ]
+        return Metrics(jobs, seen["totals"], self._store.late, meters, gauges)
 
     def retry_after(self) -> int:
         """Seconds until todo has room again, from how fast it drains: 1 to 60; 60 while paused."""

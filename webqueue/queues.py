@@ -4,6 +4,7 @@ Neither has a lock of its own: both live under the one lock of their store, whos
 """
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -38,6 +39,8 @@ class Window:
         self._size = size
         self._jobs: dict[int, Job] = {}
         self._heap: list[tuple[Key, int, Job]] = []
+        self._order = itertools.count()
+        """Two entries may stand for one job (the older one was discarded): jobs themselves have no order."""
         self._last: Key = (-(2**63), 0)
 
     def __len__(self) -> int:
@@ -83,8 +86,8 @@ class Window:
         """The next job, left where it is; None also while a bound hides it (see *low*)."""
         heap = self._heap
         while heap:
-            _, id, job = heap[0]
-            if self._jobs.get(id) is job:
+            job = heap[0][2]
+            if self._jobs.get(job.id) is job:
                 return job
             heapq.heappop(heap)  # it was discarded
         return None
@@ -103,7 +106,7 @@ class Window:
 
     def _insert(self, key: Key, job: Job) -> None:
         self._jobs[job.id] = job
-        heapq.heappush(self._heap, (key, job.id, job))
+        heapq.heappush(self._heap, (key, next(self._order), job))
         if key > self._last or len(self._jobs) == 1:
             self._last = key
 
@@ -111,7 +114,7 @@ class Window:
         """Leave the later half to the tables: a flood of ever higher priorities must not fill the memory."""
         first = heapq.nsmallest(self._size, self._jobs.values(), key=self._key)
         self._jobs = {job.id: job for job in first}
-        self._heap = [(self._key(job), job.id, job) for job in first]
+        self._heap = [(self._key(job), next(self._order), job) for job in first]
         self.bound = self._last = self._heap[-1][0]
 
 
@@ -231,6 +234,8 @@ class RunningQueue:
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
         self.by_kind: dict[str, int] = {}
+        self.unwanted: set[int] = set()
+        """Those that were asked to stop."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -255,6 +260,7 @@ class RunningQueue:
         """*job* runs no more."""
         del self._jobs[job.id]
         self.by_kind[job.kind] -= 1
+        self.unwanted.discard(job.id)
 
     def holds(self, claimed: Job) -> bool:
         """Whether this very claim still stands: the fence against late reports of an older attempt."""

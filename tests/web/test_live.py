@@ -370,8 +370,8 @@ def test_who_does_not_read_is_told_afresh(server, connect, monkeypatch):
     assert 200 == server.post(path, data="40/queue,").status_code
     other = connect(server)
     for _ in range(10):
-        until_told = server.push(wait=5)["id"]
-        other.next("changes", such=lambda body, id=until_told: "done" in states([body], id))
+        id = server.push(wait=5)["id"]
+        other.next("changes", "snapshot", such=lambda body, id=id: told_done(body, id))
     eio = server.app.extensions["webqueue.live"]._server.eio
     assert eio.sockets[opened["sid"]].queue.qsize() <= 5
     seen: list[str] = []
@@ -437,6 +437,11 @@ def ack(socket, id):
         assert text is not None
         if text.startswith(f"43/queue,{id}["):
             return json.loads(text.partition("[")[2].removesuffix("]"))
+
+
+def told_done(body, id):
+    """Whether a frame tells that a job is done."""
+    return any((job["id"], job["state"]) == (id, "done") for job in body.get("jobs", body.get("finished")))
 
 
 def drained(client):

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 from webqueue.errors import SettingsError
 from webqueue.feed import Feed
 from webqueue.limits import Limit
+from webqueue.meters import Meters
 from webqueue.stores.local import LocalStore
 from webqueue.stores.memory import MemoryTables
 from webqueue.stores.owner import Owner
@@ -70,6 +71,7 @@ def make_store(
     limits: Mapping[str, Limit],
     max_todo: int,
     retention: Retention,
+    meters: Meters,
 ) -> LocalStore:
     """The store at *address*, not yet open."""
     common: dict[str, Any] = {
@@ -81,6 +83,7 @@ def make_store(
         "limits": limits,
         "max_todo": max_todo,
         "retention": retention,
+        "meters": meters,
     }
     path = address.path
     if path is None:

@@ -81,8 +81,12 @@ class Store(Protocol):
         """Put an interrupted job back to where it stood; its attempt is taken back."""
         ...
 
+    def unwanted(self, id: int) -> bool:
+        """Whether this running job was asked to stop."""
+        ...
+
     def cancel(self, id: int) -> Job:
-        """Cancel a waiting job; a running one is returned as it is: it must be asked to stop. JobNotFound, StateConflict."""
+        """Cancel a waiting job; a running one is returned as it is: it must be asked to stop, and does not come back. JobNotFound, StateConflict."""
         ...
 
     def retry(self, id: int) -> Job:

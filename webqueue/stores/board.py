@@ -129,6 +129,8 @@ class Board:
             self.totals = totals
             for before, after in batch.steps:
                 self._move(before, after)
+            for job in batch.jobs.values():  # where they stand after all their steps
+                self.put(job)
             for job in batch.forgotten.values():
                 self.counts.add(job.queue, job.kind, job.state, -1)
             for queue, pause in batch.pauses.items():
@@ -155,14 +157,6 @@ class Board:
         else:
             self.due.discard(job.id)
 
-    def release(self, claimed: Job) -> None:
-        """*claimed* was interrupted: it goes back to where it stood."""
-        released = claimed.release()
-        self.running.take(claimed)
-        self.counts.move(claimed, released)
-        self.put(released)
-        self.feed.publish((released,))
-
     def wake_all(self) -> None:
         """Whatever held jobs back may have changed: every consumer looks again."""
         for condition in self.conditions.values():
@@ -174,7 +168,6 @@ class Board:
             self.running.take(before)
             if before.kind in self._limits:
                 self.wake_all()
-        self.put(after)
 
     def _pause(self, queue: str, pause: Pause | None) -> None:
         if pause is None:

@@ -28,12 +28,13 @@ Decide = Callable[[Any], Any]
 class Ticket:
     """The answer to one change, once it is durable. A bare lock: a tenth of the cost of an Event."""
 
-    __slots__ = ("_answer", "_done", "decide", "keep", "weight")
+    __slots__ = ("_answer", "_done", "decide", "keep", "settled", "weight")
 
     def __init__(self, decide: Decide, keep: bool, weight: int) -> None:
         self.decide = decide
         self.keep = keep
         self.weight = weight
+        self.settled = False
         self._answer: Any = None
         self._done = threading.Lock()
         self._done.acquire()
@@ -41,6 +42,7 @@ class Ticket:
     def settle(self, answer: Any) -> None:
         """The change is durable, or (where *answer* is an exception) it was not made."""
         self._answer = answer
+        self.settled = True
         self._done.release()
 
     def wait(self) -> Any:
@@ -189,6 +191,7 @@ class Journal:
         if not self.broken:
             log.error("The store can't be written: %s", error)
         self.broken = True
+        batch = [ticket for ticket in batch if not ticket.settled]  # of those written one by one some were
         kept = [] if self._stopped else [one for one in batch if one.keep] or [Ticket(_probe, keep=True, weight=1)]
         self._end(kept)
         for ticket in batch:

@@ -4,8 +4,10 @@ Each verb that writes hands a *decision* to the journal. Decisions are made one 
 committed and what the batch already holds; then the batch is written; then it becomes visible (``Board.publish``).
 """
 
+import contextlib
 import itertools
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +15,7 @@ from webqueue.errors import JobNotFound, KeyReused, NotRunning, StateConflict, W
 from webqueue.feed import Feed
 from webqueue.job import Job, LogLine, Progress, Rejection, State
 from webqueue.limits import Limit
+from webqueue.meters import Meters
 from webqueue.queues import WINDOW
 from webqueue.stores.base import NoRoom, Outcome, Page, Pushed, Snapshot
 from webqueue.stores.batch import Batch, Numbers, Pause
@@ -45,6 +48,7 @@ class LocalStore:
         limits: Mapping[str, Limit] | None = None,
         max_todo: int = 1_000_000,
         retention: Retention = Retention(),  # noqa: B008 - immutable
+        meters: Meters | None = None,
         owner: Owner | None = None,
         recorder: Recorder | NullRecorder | None = None,
         durable: bool = False,
@@ -57,6 +61,7 @@ class LocalStore:
         self.max_todo = max_todo
         self._feed = feed
         self._clock = clock
+        self._meters = meters or Meters()
         self._owner = owner
         self._recorder = recorder or NullRecorder()
         self._journal = Journal(self._write, self._on_repair) if durable else NullJournal(self._write)
@@ -109,10 +114,9 @@ class LocalStore:
     def close(self) -> None:
         """See Store."""
         self.stop_claims()
-        with self.board.lock:
-            for job in list(self.board.running):
-                self.board.release(job)
         self._recorder.clear()
+        with contextlib.suppress(NotRunning):  # it was closed before
+            self._journal.tell(self._release_all, keep=True)
         self._journal.stop()
         self._let_go()
 
@@ -151,6 +155,7 @@ class LocalStore:
         answers = [_decided(ticket, batch) for ticket in tickets]
         if batch:
             totals = self.board.totals_after(batch, self._numbers)
+            begun = time.perf_counter()
             try:
                 self.tables.write(batch, totals)
             except ValueError as error:
@@ -160,19 +165,28 @@ class LocalStore:
             except Exception:
                 self._undo(batch)
                 raise
+            self._meters.flush.observe(time.perf_counter() - begun)
+            self._meters.batch.observe(len(tickets))
             self.board.publish(batch, totals)
         for ticket, answer in zip(tickets, answers, strict=True):
             ticket.settle(answer)
         if batch:
-            self._upkeep.look_after()
+            self._look_after()
 
     def _write_singly(self, tickets: Sequence[Ticket], error: ValueError) -> None:
         """One of them can't be stored; it must not sink the others."""
         if len(tickets) == 1:
+            log.error("A change can't be stored: %s", error)
             tickets[0].settle(WebqueueError(f"It can't be stored: {error}."))
             return
         for ticket in tickets:
             self._write((ticket,))
+
+    def _look_after(self) -> None:
+        try:
+            self._upkeep.look_after()
+        except Exception:  # the batch is committed and answered: nothing may take that back
+            log.exception("The upkeep failed")
 
     def _undo(self, batch: Batch) -> None:
         with self.board.lock:
@@ -275,10 +289,13 @@ class LocalStore:
         self._journal.tell(lambda batch: self._settle(batch, outcome), keep=True)
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
-        if self.board.running.holds(outcome.claimed) and outcome.claimed.id not in batch.jobs:
-            batch.step(outcome.claimed, outcome.after)
-        else:
+        claimed, after = outcome.claimed, outcome.after
+        if not self.board.running.holds(claimed) or claimed.id in batch.jobs:
             self.late += 1
+        elif not after.finished and claimed.id in self.board.running.unwanted:
+            batch.step(claimed, claimed.cancel(self._clock()))
+        else:
+            batch.step(claimed, after)
 
     def landed(self, slot: int) -> None:
         """The consumer of *slot* holds no job any more."""
@@ -286,9 +303,21 @@ class LocalStore:
 
     def release(self, claimed: Job) -> None:
         """See Store."""
+        self._journal.tell(lambda batch: self._release(batch, claimed), keep=True)
+
+    def _release(self, batch: Batch, claimed: Job) -> None:
+        if self.board.running.holds(claimed) and claimed.id not in batch.jobs:
+            batch.step(claimed, claimed.release())
+
+    def _release_all(self, batch: Batch) -> None:
         with self.board.lock:
-            if self.board.running.holds(claimed):
-                self.board.release(claimed)
+            running = list(self.board.running)
+        for job in running:
+            self._release(batch, job)
+
+    def unwanted(self, id: int) -> bool:
+        """Whether this running job was asked to stop."""
+        return id in self.board.running.unwanted
 
     def progress(self, claimed: Job, progress: Progress) -> None:
         """See Store."""
@@ -372,7 +401,8 @@ class LocalStore:
         job = self._find(batch, id)
         with self.board.lock:
             running = self.board.running.get(id)  # it may have been claimed meanwhile
-            if running is not None:
+            if running is not None and id not in batch.jobs:
+                self.board.running.unwanted.add(id)
                 return running
             after = job.cancel(self._clock())
             self._withdraw(batch, job)
@@ -391,9 +421,13 @@ class LocalStore:
         return batch.step(job, after)
 
     def _withdraw(self, batch: Batch, job: Job) -> None:
+        if job.id in batch.jobs:
+            return  # it got there by a step of this very batch: nobody has seen it yet
         with self.board.lock:
             self.board.withdraw(job)
         batch.undo.append(lambda: self.board.put(job))
+        if job.state is State.TODO:
+            self._upkeep.refill_if_low(job)
 
     def _all(
         self, filter: Filter, limit: int, states: Collection[State], act: Callable[[Batch, int], Job]

@@ -3,10 +3,12 @@
 Each is one more decision of the journal, in small steps, so that pushes and outcomes go between them.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from webqueue.errors import NotRunning
 from webqueue.job import Job, State
 from webqueue.queues import Lane, due_key, todo_key
 from webqueue.stores.batch import Batch, Numbers
@@ -85,32 +87,33 @@ class Upkeep:
         lane = self._board.todo.lane(claimed.queue, claimed.kind)
         if lane.bound is not None and lane.low and (lane.queue, lane.kind) not in self._requested:
             self._requested.add((lane.queue, lane.kind))
-            self._journal.tell(lambda _: self._refill(lane))
+            self._soon(lambda batch: self._refill(batch, lane))
 
-    def _fill_all(self, _: Batch) -> None:
+    def _fill_all(self, batch: Batch) -> None:
         for lane in list(self._board.todo.lanes()):
             if lane.low:
-                self._refill(lane)
-        self._refill_due()
+                self._refill(batch, lane)
+        self._refill_due(batch)
 
-    def _refill(self, lane: Lane) -> None:
+    def _refill(self, batch: Batch, lane: Lane) -> None:
         self._requested.discard((lane.queue, lane.kind))
         if lane.bound is None:
             return
         rows = self._tables.todo_after(lane.queue, lane.kind, lane.bound, self._window)
         with self._board.lock:
-            running = self._board.running
-            waiting = [job for job in rows if running.get(job.id) is None]  # in the tables what runs is still todo
+            running = self._board.running  # in the tables what runs is still todo, and so is what this batch moves
+            waiting = [job for job in rows if job.id not in batch.jobs and running.get(job.id) is None]
             lane.refill(waiting, todo_key(rows[-1]) if len(rows) == self._window else None)
             self._board.todo.advertise(lane)
             self._board.conditions[lane.group].notify_all()
 
-    def _refill_due(self) -> None:
+    def _refill_due(self, batch: Batch) -> None:
         due = self._board.due
         if due.low and due.bound is not None:
             rows = self._tables.scheduled_after(due.bound, self._window)
             with self._board.lock:
-                due.refill(rows, due_key(rows[-1]) if len(rows) == self._window else None)
+                waiting = [job for job in rows if job.id not in batch.jobs]
+                due.refill(waiting, due_key(rows[-1]) if len(rows) == self._window else None)
 
     # -- what is due ---------------------------------------------------------------------------------------------
 
@@ -118,6 +121,8 @@ class Upkeep:
         """Set the alarm to the next due time, if it is not set to it already."""
         with self._board.lock:
             head = self._board.due.head()
+            if head is None and self._board.due.bound is not None:  # those in memory were all cancelled
+                self._soon(self._promote)
             set_to, alarm = self._due_alarm or (None, None)
             if head is None or head.run_at == set_to:
                 return
@@ -129,7 +134,7 @@ class Upkeep:
     def _ring(self) -> None:
         with self._board.lock:
             self._due_alarm = None
-        self._journal.tell(self._promote)
+        self._soon(self._promote)
 
     def _promote(self, batch: Batch) -> None:
         """Those whose time has come go to the tail of todo, the earliest first."""
@@ -140,14 +145,15 @@ class Upkeep:
                 if job.id not in batch.jobs:
                     batch.undo.append(lambda job=job: self._board.put(job))  # type: ignore[misc]
                     batch.step(job, job.due(self._numbers.place()))
-        self._refill_due()
+        self._refill_due(batch)
+        self._watch_due()  # also where nothing was due: the wall clock may have been set back
 
     # -- what is old ---------------------------------------------------------------------------------------------
 
     def _forget_soon(self) -> None:
         if not self._forgetting:
             self._forgetting = True
-            self._journal.tell(self._forget_excess)
+            self._soon(self._forget_excess)
 
     def _forget_excess(self, batch: Batch) -> None:
         self._forgetting = False
@@ -162,12 +168,18 @@ class Upkeep:
             self._age_alarm = self._timers.after(wait, self._ring_age)
 
     def _ring_age(self) -> None:
-        self._journal.tell(self._forget_old)
+        self._soon(self._forget_old)
 
     def _forget_old(self, batch: Batch) -> None:
         self._age_alarm = None
         before = self._clock() - self._retention.keep_days * DAY
         self._forget(batch, [job for job in self._tables.oldest_finished(STEP) if (job.finished_at or 0) <= before])
+        if not batch.forgotten:  # what the alarm was set for has gone: nothing is written that would set the next one
+            self._watch_age()
+
+    def _soon(self, decide: Callable[[Batch], None]) -> None:
+        with contextlib.suppress(NotRunning):  # the store is closing: the next start looks after it
+            self._journal.tell(decide)
 
     @staticmethod
     def _forget(batch: Batch, jobs: list[Job]) -> None:

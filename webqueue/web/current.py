@@ -1,6 +1,6 @@
 """Where a request finds the engine."""
 
-from typing import cast
+from typing import Any, cast
 
 from flask import Flask, current_app, request
 
@@ -26,6 +26,11 @@ def engine_of(app: Flask) -> Engine:
 def current_engine() -> Engine:
     """The engine of the application at work. Raises NotRunning, and RuntimeError outside an application context."""
     return engine_of(current_app)
+
+
+def current_live() -> Any:
+    """The sockets of the application at work."""
+    return current_app.extensions[LIVE]
 
 
 def current_prefix() -> str:

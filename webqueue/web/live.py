@@ -48,7 +48,7 @@ class Live:
 
     def taken(self) -> int:
         """How many sockets are open."""
-        return len(self._server.eio.sockets)
+        return sum(not (one.closed or one.closing) for one in list(self._server.eio.sockets.values()))
 
     def close(self) -> None:
         """End all connections."""

@@ -23,7 +23,7 @@ from webqueue.errors import SettingsError
 from webqueue.settings import Settings
 from webqueue.version import VERSION
 from webqueue.web import target
-from webqueue.web.worker import Worker
+from webqueue.web.worker import STOPPERS, Worker
 
 BACKLOG: Final = 2048
 AT_MOST: Final = 24 * 3600
@@ -111,6 +111,14 @@ class Master(Arbiter):  # type: ignore[misc]
         """Stop the worker, and see to it that nothing more is accepted here."""
         self.stopping = True
         super().stop(graceful)
+
+    def spawn_worker(self) -> Any:
+        """A signal that comes while the worker is being born waits until it can be heard."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPERS)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def handle_int(self) -> None:
         """Ctrl-C is as gentle as SIGTERM."""

@@ -47,6 +47,8 @@ MAX_HEAD: Final = 32 * 1024
 MAX_GATHERED: Final = 320 * 1024
 """Bytes of a request that the main loop gathers: the largest push and its head."""
 MAX_CONNECTIONS: Final = 4_096
+STOPPERS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+"""Signals that must not be lost while a worker is being born."""
 SWITCH_INTERVAL: Final = 0.0005
 """A handler that computes holds the interpreter for so many seconds at a time, instead of 5 ms."""
 
@@ -227,6 +229,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         super().init_signals()
         signal.signal(signal.SIGINT, self.handle_exit)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPERS)
 
     def load_wsgi(self) -> None:
         """Load the application and its engine; what is wrong with them is one line."""
@@ -397,10 +400,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM, SIGINT: once is enough, twice is no more. Answering goes on until the engine has come to rest."""
-        if self.engine is None:
-            sys.exit(0)
-        self.engine.drain()
-        self.method_queue.defer(self._stop, None)
+        if self.engine is not None:
+            self.engine.drain()
+        self.method_queue.defer(self._stop, None)  # while the application is still being loaded: once it is
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """SIGQUIT, which is what the master makes of a second signal: as SIGTERM, without grace."""
