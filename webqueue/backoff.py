@@ -18,6 +18,8 @@ class Backoff:
 
     def delay(self, attempt: int) -> float:
         """Seconds to wait after the *attempt*-th attempt failed (counted from 1)."""
-        exponent = min(attempt - 1, 60)  # beyond, a float would overflow long after `most` was reached
-        plain = min(self.most, self.first * self.factor**exponent)
+        try:
+            plain = min(self.most, self.first * self.factor ** (attempt - 1))
+        except OverflowError:
+            plain = self.most
         return plain * random.uniform(1 - self.jitter, 1 + self.jitter)

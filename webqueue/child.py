@@ -53,6 +53,10 @@ class _Reports:
         """See context.Reports."""
         self.send("log", list(lines))
 
+    def unwanted(self, id: int) -> bool:
+        """See context.Reports; here a message says so."""
+        return False
+
     def send(self, *message: Any) -> None:
         """One message; a parent that is gone hears nothing."""
         with self._lock, contextlib.suppress(OSError):

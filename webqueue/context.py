@@ -129,22 +129,28 @@ class CurrentJob:
 current_job = CurrentJob()
 
 
-class JobLogHandler(logging.Handler):
-    """Sends what is logged inside a handler to its job as well."""
+def capture_logging() -> None:
+    """From now on what is sent to ``logging`` inside a handler reaches its job as well; twice is fine.
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """See logging.Handler."""
+    By way of the record factory: a handler on the root logger would switch off the warnings that an application without
+    any logging setup sees on stderr, and make its ``logging.basicConfig()`` do nothing.
+    """
+    make = logging.getLogRecordFactory()
+    if getattr(make, "webqueue", False):
+        return
+
+    def make_and_keep(*arguments: Any, **more: Any) -> logging.LogRecord:
+        record = make(*arguments, **more)
         run = _current.get()
-        if run is not None and not record.name.startswith("webqueue"):
-            try:
-                run.log(record.getMessage(), record.levelname.lower())
-            except Exception:
-                self.handleError(record)
+        if run is not None:
+            _keep(run, record)
+        return record
+
+    make_and_keep.webqueue = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(make_and_keep)
 
 
-_handler = JobLogHandler()
-
-
-def capture_logging(*_: Any) -> None:
-    """From now on log records reach the job that they were made in; twice is fine."""
-    logging.getLogger().addHandler(_handler)
+def _keep(run: Run, record: logging.LogRecord) -> None:
+    if not record.name.startswith("webqueue"):
+        with contextlib.suppress(TypeError, ValueError):  # arguments that don't fit: logging itself tells of it
+            run.log(record.getMessage(), record.levelname.lower())

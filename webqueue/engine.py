@@ -24,6 +24,7 @@ from webqueue.meters import Meters
 from webqueue.recurring import Recurring
 from webqueue.redaction import capped
 from webqueue.settings import Settings
+from webqueue.signals import Signals
 from webqueue.stores.base import NoRoom, Page, Pushed
 from webqueue.stores.local import LocalStore
 from webqueue.stores.tables import Filter
@@ -79,6 +80,8 @@ class Engine:
     def _build(self) -> None:
         self._ended = threading.Event()
         self._timers = Timers()
+        self._signals = Signals(self)
+        self.feed.observe(self._signals.observe)
         self._pace = Pace()
         self._meters = Meters()
         self._store: LocalStore = stores.make_store(
@@ -159,6 +162,7 @@ class Engine:
             self._running = False
             self._store.close()
             self._executor.close()
+            self._signals.close()
             self._timers.stop()
             self.feed.close()
 
@@ -169,7 +173,7 @@ class Engine:
     def _let_end(self, grace: float) -> None:
         """Return when all consumers have ended, *grace* seconds have passed, or somebody hurries."""
         threading.Thread(target=self._join_consumers, name="webqueue-end", daemon=True).start()
-        self._ended.wait(grace)
+        self._ended.wait(min(grace, threading.TIMEOUT_MAX))
 
     def _join_consumers(self) -> None:
         for consumer in self._consumers:

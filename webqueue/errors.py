@@ -21,9 +21,11 @@ What a *user's* code raises to say something to webqueue: ``Unfit`` (in a check 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 Errors = Mapping[str, Any]
+TEN_YEARS: Final = 10 * 366 * 86_400
+"""Seconds: nothing is due later than that."""
 
 
 class WebqueueError(Exception):
@@ -126,7 +128,9 @@ class Retry(Exception):
 
     def __init__(self, after: float, message: str = "The handler asked to be run again.") -> None:
         super().__init__(message)
-        self.after = after
+        if after != after:  # noqa: PLR0124 - NaN
+            raise ValueError("Retry(after=...) is a number of seconds, not NaN.")
+        self.after = min(max(0.0, after), TEN_YEARS)
 
 
 class Cancelled(BaseException):

@@ -48,6 +48,8 @@ class Executor:
         if handler is None:  # the store holds such jobs back; a handler can't vanish while the engine runs
             return Outcome(job, job.fail(self._clock(), Failure("NoHandler", f"No handler of kind {job.kind!r}.", "")))
         run = self._runs[job.id] = context.Run(job, self._reports, self._clock)
+        if self._reports.unwanted(job.id):  # it was cancelled before there was a run to tell
+            run.ask_to_stop()
         try:
             verdict = self._processes.attempt(handler, run) if handler.process else self._attempt(handler, run)
         finally:

@@ -38,6 +38,7 @@ class Feed:
         self._told: list[Followed] = []
         self._further: dict[int, Job] = {}
         self._listened = False
+        self._observers: list[Callable[[Sequence[Job]], None]] = []
         self._finished: dict[int, list[Callable[[], None]]] = {}
 
     @property
@@ -57,6 +58,8 @@ class Feed:
                 self._told.extend((job.id, job, []) for job in jobs if job.id in self._followed)
             if self._finished:
                 self._call_waiters(jobs)
+            for observe in self._observers:
+                observe(jobs)
             if self._waiting:
                 self._news.notify_all()
 
@@ -157,6 +160,11 @@ class Feed:
             rejections = list(self._rejections)
             self._rejections.clear()
             return rejections
+
+    def observe(self, call: Callable[[Sequence[Job]], None]) -> None:
+        """Call *call* (quick, it runs under the store's lock) with the jobs of each publication."""
+        with self._news:
+            self._observers.append(call)
 
     # -- whoever waits for one job -------------------------------------------------------------------------------
 

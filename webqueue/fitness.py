@@ -10,13 +10,12 @@ from typing import Any, Final
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from webqueue import strictjson
-from webqueue.errors import Unfit
+from webqueue.errors import TEN_YEARS, Unfit
 from webqueue.handlers import MAX_NAME, Handler, Handlers
 from webqueue.job import Job, State
 
 log = logging.getLogger("webqueue")
 
-TEN_YEARS: Final = 10 * 366 * 86_400
 MAX_KEY: Final = 1_000
 MAX_IDEMPOTENCY_KEY: Final = 255
 MAX_TIMEOUT: Final = 10**6
@@ -182,13 +181,13 @@ def _due(asked: Mapping[str, Any], now: int) -> int | None:
     due = round(run_at.timestamp() * 1e6)
     if due > now + TEN_YEARS * 1_000_000:
         raise Unfit({"run_at": ["Due within 10 years."]})
-    return due
+    return max(due, 0)  # a time long past is as good as 1970, and can be shown
 
 
 def _text(payload: Mapping[str, Any]) -> bytes:
     try:
         return strictjson.dump(payload)
-    except (TypeError, ValueError) as error:  # only from Python code: what came as JSON is JSON
+    except (TypeError, ValueError, RecursionError) as error:  # only from Python code: what came as JSON is JSON
         raise Unfit({"payload": [f"Not JSON: {error}"]}) from None
 
 

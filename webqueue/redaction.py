@@ -1,5 +1,6 @@
 """What must not be shown: values under names that tell a secret, and fields that a schema marks with ``secret=True``."""
 
+import json
 import re
 from collections.abc import Collection
 from typing import Any, Final
@@ -12,6 +13,8 @@ PREVIEW: Final = 200
 CAP: Final = 4_096
 """Bytes of a payload in a rejection."""
 
+NOT_JSON: Final = "(not JSON)"
+
 _NAMES = re.compile(
     r"passw|passphrase|secret|token|api.?key|authorization|credential|private.?key|session.?id|cookie", re.IGNORECASE
 )
@@ -21,7 +24,7 @@ def redacted(value: Any, secret: Collection[str] = ()) -> Any:
     """A copy of the JSON *value* without what stands under a secret name, at any depth."""
     if isinstance(value, dict):
         return {
-            key: HIDDEN if key in secret or _NAMES.search(key) else redacted(inner, secret)
+            key: HIDDEN if key in secret or _NAMES.search(str(key)) else redacted(inner, secret)
             for key, inner in value.items()
         }
     if isinstance(value, list):
@@ -33,13 +36,16 @@ def preview(payload: bytes, secret: Collection[str] = ()) -> str:
     """The payload as text, redacted, at most PREVIEW characters."""
     text = payload.decode()
     if secret or _NAMES.search(text):
-        text = strictjson.dump(redacted(strictjson.read(payload), secret)).decode()
+        text = strictjson.dump(redacted(json.loads(payload), secret)).decode()
     return text if len(text) <= PREVIEW else text[: PREVIEW - 1] + "…"
 
 
 def capped(value: Any, secret: Collection[str] = ()) -> bytes:
     """The JSON *value* as text, redacted; what is longer than CAP becomes a JSON string that ends in an ellipsis."""
-    text = strictjson.dump(redacted(value, secret))
+    try:
+        text = strictjson.dump(redacted(value, secret))
+    except (TypeError, ValueError, RecursionError):  # only from Python code: what came as JSON is JSON
+        return strictjson.dump(NOT_JSON)
     if len(text) <= CAP:
         return text
     return strictjson.dump(text[:CAP].decode(errors="ignore") + "…")

@@ -6,8 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 log = logging.getLogger("webqueue")
+
+SWEEP: Final = 1_024
+"""With so many alarms, and twice as many as were left the last time, those that were cancelled are thrown out."""
 
 
 class Alarm:
@@ -23,6 +27,11 @@ class Alarm:
     def cancel(self) -> None:
         """It will not be called (unless it is being called right now)."""
         self.cancelled = True
+        self.call = _nothing  # what it would have called may hold much
+
+
+def _nothing() -> None:
+    pass
 
 
 class Timers:
@@ -34,6 +43,7 @@ class Timers:
         self._changed = threading.Condition(threading.Lock())
         # Guarded by _changed:
         self._heap: list[tuple[float, int, Alarm]] = []
+        self._sweep_at = SWEEP
         self._stopped = False
 
     def start(self) -> None:
@@ -57,10 +67,17 @@ class Timers:
         """Call *call* in so many seconds."""
         alarm = Alarm(time.monotonic() + max(seconds, 0), call)
         with self._changed:
+            if len(self._heap) >= self._sweep_at:
+                self._sweep()
             heapq.heappush(self._heap, (alarm.when, next(self._order), alarm))
             if self._heap[0][2] is alarm:
                 self._changed.notify()
         return alarm
+
+    def _sweep(self) -> None:
+        self._heap = [entry for entry in self._heap if not entry[2].cancelled]
+        heapq.heapify(self._heap)
+        self._sweep_at = max(SWEEP, 2 * len(self._heap))
 
     def _run(self) -> None:
         while alarm := self._next():
@@ -78,5 +95,5 @@ class Timers:
                 wait = self._heap[0][0] - time.monotonic() if self._heap else None
                 if wait is not None and (wait <= 0 or self._heap[0][2].cancelled):
                     return heapq.heappop(self._heap)[2]
-                self._changed.wait(wait)
+                self._changed.wait(wait if wait is None else min(wait, threading.TIMEOUT_MAX))
             return None

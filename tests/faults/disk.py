@@ -10,6 +10,8 @@ from tests.faults.syscalls import Call
 
 SECTOR: Final = 512
 """Bytes that a disk writes as a whole."""
+Keep = Callable[[], bool]
+"""Asked for each sector that was not flushed: is it there all the same?"""
 
 
 @dataclass
@@ -29,8 +31,8 @@ class File:
             _apply(self.flushed, call.name, call.number, call.data)
         self.pending.clear()
 
-    def survivor(self, keep: Callable[[], bool]) -> bytes:
-        """What is there after a power cut; ``keep`` says of each sector that was not flushed whether it is."""
+    def survivor(self, keep: Keep) -> bytes:
+        """What is there after a power cut."""
         image = bytearray(self.flushed)
         for call in self.pending:
             if call.name == "truncate":
@@ -46,15 +48,20 @@ class File:
 class Disk:
     """All files of a folder. Names that came or went are flushed with their folder; a new file's name also with it."""
 
-    def __init__(self, folder: Path, ignore: Callable[[str], bool]) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
-        self._ignore = ignore
         self._durable: dict[str, File] = {}
         self._seen: dict[str, File] = {}
 
+    def keep(self, folder: Path) -> None:
+        """All files of the folder as they are now were flushed long ago."""
+        for path in folder.iterdir():
+            if not _is_side_file(str(path)):
+                self._seen[str(path)] = self._durable[str(path)] = File(bytearray(path.read_bytes()))
+
     def do(self, call: Call, *, deaf: bool = False) -> None:
         """A recorded call happened. *deaf*: flushes are not honoured."""
-        if call.failed or self._ignore(call.file):
+        if call.failed or _is_side_file(call.file):
             return
         if call.name == "create":
             file = self._seen.setdefault(call.file, File())
@@ -88,6 +95,11 @@ class Disk:
             names = self._seen
         for path, file in names.items():
             (into / Path(path).name).write_bytes(file.survivor(keep))
+
+
+def _is_side_file(file: str) -> bool:
+    """What no durability hangs on: SQLite makes its -shm anew, the lock and the recorder may be stale."""
+    return file.endswith(("-shm", ".lock", ".flight", "ledger"))
 
 
 def _apply(image: bytearray, name: str, number: int, data: bytes) -> None:

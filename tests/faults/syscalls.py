@@ -40,16 +40,16 @@ def traced(
     *,
     calls: str = RECORDED,
     inject: str | None = None,
-    only: Path | None = None,
+    only: Sequence[Path] = (),
     timeout: float = 60,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run ``python -m module arguments`` under strace. *inject*: an error for calls, of the file *only* where given."""
+    """Run ``python -m module arguments`` under strace. *inject*: an error for calls; *only* these files are looked at."""
     assert shutil.which("strace"), INSTALL
-    command = ["strace", "-f", "-qq", "-xx", "-s", "2000000", "-o", str(log), "-e", f"trace={calls}"]
+    command = ["strace", "-f", "--seccomp-bpf", "-qq", "-xx", "-s", "2000000", "-o", str(log), "-e", f"trace={calls}"]
     if inject is not None:
         command += ["-e", f"inject={inject}"]
-    if only is not None:
-        command += ["-P", str(only)]
+    for path in only:
+        command += ["-P", str(path)]
     command += [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.run(
         command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout, check=False

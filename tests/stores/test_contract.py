@@ -221,6 +221,7 @@ def test_late_report_changes_nothing(bench: Bench) -> None:
     bench.push(draft())
     old = bench.claim()
     bench.store.release(old)
+    bench.settle()
     new = bench.claim()
     assert (1, 1) == (old.attempt, new.attempt)
 
@@ -251,6 +252,7 @@ def test_release_goes_to_the_front(bench: Bench) -> None:
     second = bench.claim(slot=1)
     bench.store.release(second)
     bench.store.release(first)
+    bench.settle()
 
     assert 0 == bench.store.get(1).attempt
     assert list(range(1, 13)) == bench.drain()
@@ -261,6 +263,7 @@ def test_fencing_survives_release_and_small_windows(bench: Bench) -> None:
     bench.push(*[draft(priority=-1) for _ in range(3)])
     old = bench.claim()
     bench.store.release(old)
+    bench.settle()
     bench.push(*[draft() for _ in range(30)])  # it is pushed out of the window
     for _ in range(30):
         bench.complete(bench.claim())
@@ -571,7 +574,8 @@ def test_due_alarm_that_rings_early(bench: Bench) -> None:
     bench.push(draft(run_at=bench.clock() + 10_000_000))
     bench.clock.advance(10)
     bench.clock.now, late = bench.clock.now - 1_000_000, bench.clock.now
-    for _, alarm in list(bench.timers.alarms):
+    alarms, bench.timers.alarms = bench.timers.alarms, []
+    for _, alarm in alarms:
         alarm.call()
     bench.settle()
     assert State.SCHEDULED == bench.store.get(1).state

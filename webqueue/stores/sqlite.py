@@ -470,6 +470,8 @@ def _translated(error: BaseException) -> BaseException:
         return ValueError(str(error))
     if isinstance(error, sqlite3.Error | OSError | MemoryError):
         return StoreUnavailable(f"The store can't be written: {error}.")
+    if isinstance(error, OverflowError | TypeError):
+        return ValueError(f"a value has no place in the table: {error}")
     return error
 
 
