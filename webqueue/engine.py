@@ -215,7 +215,7 @@ class Engine:
         """Accept one push; durable when it returns. Raises Rejected, QueueFull, KeyReused, Unavailable."""
         (answer,) = self._push([body], idempotency_key)
         if isinstance(answer, Rejection):
-            raise self._refusal(answer)
+            raise self._refusal(body, answer)
         return answer
 
     def push_many(self, bodies: Sequence[object]) -> list[Pushed | Rejection]:
@@ -257,9 +257,11 @@ class Engine:
         message = f"The queue is full: {answer.most:,} jobs wait."
         return self.reject(body, {"_schema": [message]}, FULL)
 
-    def _refusal(self, rejection: Rejection) -> Rejected:
-        if rejection.reason == FULL:
-            return QueueFull(rejection.id, rejection.errors, FULL, self._look.retry_after())
+    def _refusal(self, body: object, rejection: Rejection) -> Rejected:
+        if rejection.reason == FULL and isinstance(body, dict):
+            handler = self.handlers.get(body["kind"])
+            queue = body.get("queue", handler.queue if handler else "default")
+            return QueueFull(rejection.id, rejection.errors, FULL, self._look.retry_after(queue))
         return Rejected(rejection.id, rejection.errors, rejection.reason)
 
     # -- reading -------------------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ class Retry(Exception):
 
     def __init__(self, after: float, message: str = "The handler asked to be run again.") -> None:
         super().__init__(message)
-        if after != after:  # noqa: PLR0124 - NaN
+        if after != after:  # only NaN
             raise ValueError("Retry(after=...) is a number of seconds, not NaN.")
         self.after = min(max(0.0, after), TEN_YEARS)
 

@@ -204,17 +204,21 @@ def _checked(kind: str, options: dict[str, Any]) -> dict[str, Any]:
         raise SettingsError(f"max_attempts of {kind!r} is 1 to 1,000, not {attempts!r}.")
     if timeout is not None and not 0 < timeout <= 10**6:
         raise SettingsError(f"timeout of {kind!r} is above 0 and at most 10^6 s, not {timeout!r}.")
-    queue, priority, backoff = options.get("queue", "default"), options.get("priority", 0), options.get("backoff")
-    if not isinstance(queue, str) or not 1 <= len(queue) <= MAX_NAME or not queue.isprintable():
-        raise SettingsError(f"queue of {kind!r} is a name of 1 to {MAX_NAME} printable characters, not {queue!r}.")
-    if type(priority) is not int or not -(2**31) <= priority < 2**31:
-        raise SettingsError(f"priority of {kind!r} is a whole number of 32 bits, not {priority!r}.")
+    _check_place(kind, options.get("queue", "default"), options.get("priority", 0))
+    backoff = options.get("backoff")
     if backoff is not None and not isinstance(backoff, Backoff):
         raise SettingsError(f"backoff of {kind!r} is a webqueue.Backoff, not {backoff!r}.")
     for name in ("retry_on", "give_up_on"):
         if isinstance(options.get(name), type):
             options[name] = (options[name],)
     return options
+
+
+def _check_place(kind: str, queue: Any, priority: Any) -> None:
+    if not isinstance(queue, str) or not 1 <= len(queue) <= MAX_NAME or not queue.isprintable():
+        raise SettingsError(f"queue of {kind!r} is a name of 1 to {MAX_NAME} printable characters, not {queue!r}.")
+    if type(priority) is not int or not -(2**31) <= priority < 2**31:
+        raise SettingsError(f"priority of {kind!r} is a whole number of 32 bits, not {priority!r}.")
 
 
 def _schema(function: Callable[..., Any], schema: type[Schema] | Schema | None) -> Schema | None:

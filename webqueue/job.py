@@ -171,9 +171,9 @@ class Job:
         return self._step("cancel", finished_at=now)
 
     def retry(self, now: int, place: int) -> "Job":
-        """By hand: to the tail of todo, counted from the first attempt again; the history stays."""
+        """By hand: to the tail of todo, counted from the first attempt again; the history and the last error stay."""
         return self._step(
-            "retry", place=place, run_at=now, attempt=0, crashes=0, started_at=None, finished_at=None, error=None
+            "retry", place=place, run_at=now, attempt=0, crashes=0, started_at=None, finished_at=None
         )
 
     def seen(self, standing: Standing) -> "Job":

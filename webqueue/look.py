@@ -187,11 +187,12 @@ class Look:
         ]
         return Metrics(jobs, seen["totals"], self._store.late, meters, gauges)
 
-    def retry_after(self) -> int:
-        """Seconds until todo has room again, from how fast it drains: 1 to 60; 60 while paused."""
+    def retry_after(self, queue: str) -> int:
+        """Seconds until todo has room again, from how fast it drains: 1 to 60; 60 while *queue* is paused."""
         with self._board.lock:
-            paused, _ = self._store.paused()
+            everything, queues = self._store.paused()
             _, finished = self._board.rates.per_second()
+        paused = everything or queue in queues
         seconds = self._pace.seconds(sum(self._groups.values()))
         if paused or seconds is None:
             return 60 if paused or not finished else 5

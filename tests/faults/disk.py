@@ -53,11 +53,12 @@ class Disk:
         self._durable: dict[str, File] = {}
         self._seen: dict[str, File] = {}
 
-    def keep(self, folder: Path) -> None:
-        """All files of the folder as they are now were flushed long ago."""
-        for path in folder.iterdir():
-            if not _is_side_file(str(path)):
-                self._seen[str(path)] = self._durable[str(path)] = File(bytearray(path.read_bytes()))
+    def keep(self, copy: Path) -> None:
+        """What *copy*, a folder, holds was flushed long ago."""
+        for path in copy.iterdir():
+            if not _is_side_file(path.name):
+                self._durable[f"{self._folder}/{path.name}"] = File(bytearray(path.read_bytes()))
+        self._seen = dict(self._durable)
 
     def do(self, call: Call, *, deaf: bool = False) -> None:
         """A recorded call happened. *deaf*: flushes are not honoured."""

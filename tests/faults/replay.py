@@ -38,7 +38,7 @@ def power_cuts(
     """A cut after each flush and each answer, or at *moments* (indexes of calls).
 
     *chance*: random sectors that were not flushed are kept. *deaf*: endings of files whose flushes are not honoured.
-    *before*: the files that were there at the start, under the names they had.
+    *before*: a copy of the folder as it was at the start.
     """
     disk = Disk(folder)
     if before is not None:

@@ -4,12 +4,12 @@ import json
 import queue
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 import requests
 import socketio
-from simple_websocket import Client as WebSocket
-from simple_websocket import ConnectionClosed
+import websocket
 
 from tests.web.conftest import PATIENCE, Client, Gate
 from webqueue.web import emitter
@@ -217,10 +217,11 @@ def test_a_frame_is_as_deep_as_a_body(plain):
 def test_what_no_client_sends_is_cut(plain, frame, caplog):
     """At once and without a word in the log; the others notice nothing."""
     with raw(plain) as socket:
-        socket.send(frame)
-        with pytest.raises(ConnectionClosed):
-            while socket.receive(timeout=PATIENCE) is not None:
+        socket.send(frame, websocket.ABNF.OPCODE_BINARY if isinstance(frame, bytes) else websocket.ABNF.OPCODE_TEXT)
+        with pytest.raises(websocket.WebSocketConnectionClosedException):
+            while socket.recv():
                 pass
+            raise websocket.WebSocketConnectionClosedException  # it said goodbye
     assert not caplog.records
     assert 200 == plain.get("/healthz").status_code
 
@@ -357,7 +358,7 @@ def test_a_client_that_goes_away_hurts_nobody(server, connect):
     for _ in range(10):
         with raw(server) as socket:
             last = server.push()["id"]
-            socket.sock.close()
+            socket.sock.close()  # and not a word
     frames = until(staying, last, "done")
     assert set(range(1, last + 1)) == {job["id"] for frame in frames for job in frame["jobs"]}
 
@@ -409,32 +410,25 @@ def test_when_the_engine_ends_so_do_the_sockets(serve, connect):
 # -- helpers -----------------------------------------------------------------------------------------------------------
 
 
-class raw:  # noqa: N801 - reads as a verb
+@contextmanager
+def raw(server):
     """A WebSocket in the namespace, without a Socket.IO client around it."""
-
-    def __init__(self, server):
-        self.url = server.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
-
-    def __enter__(self):
-        self.socket = WebSocket(self.url)
-        self.socket.receive(timeout=PATIENCE)
-        self.socket.send("40/queue,")
-        while not self.socket.receive(timeout=PATIENCE).startswith("40/queue"):
+    url = server.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
+    socket = websocket.create_connection(url, timeout=PATIENCE, origin=server.root)
+    try:
+        socket.recv()
+        socket.send("40/queue,")
+        while not socket.recv().startswith("40/queue"):
             pass
-        return self.socket
-
-    def __exit__(self, *_):
-        try:
-            self.socket.close()
-        except (ConnectionClosed, OSError):
-            pass
+        yield socket
+    finally:
+        socket.shutdown()
 
 
 def ack(socket, id):
     """The acknowledgement of this number."""
     while True:
-        text = socket.receive(timeout=PATIENCE)
-        assert text is not None
+        text = socket.recv()
         if text.startswith(f"43/queue,{id}["):
             return json.loads(text.partition("[")[2].removesuffix("]"))
 
