@@ -1,5 +1,6 @@
 """From a push to the start of its handler, beside the least that it could cost, and beside polling."""
 
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -8,10 +9,28 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from webqueue.bench import Sample, commit_and_handoff, interleaved, raw_handoff, row, webqueue_handoff
+from webqueue.bench import Sample, interleaved, raw_handoff, row, webqueue_handoff
 
 SAMPLES = 1_000
 POLLS = 12
+
+
+def commit_and_handoff(file: Path) -> Sample:
+    """One row committed and flushed by SQLite as webqueue does it, then a notify."""
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.executescript(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE job (id INTEGER PRIMARY KEY, payload)"
+    )
+    woken = raw_handoff()
+
+    def sample() -> float:
+        began = time.perf_counter()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO job (payload) VALUES ('{}')")
+        connection.execute("COMMIT")
+        return time.perf_counter() - began + woken()
+
+    return sample
 
 
 def polled(period: float = 1.0) -> Sample:

@@ -20,6 +20,8 @@ MAX_KEY: Final = 1_000
 MAX_IDEMPOTENCY_KEY: Final = 255
 MAX_TIMEOUT: Final = 10**6
 Messages = dict[str, Any]
+WORDLESS: Final[Messages] = {"_schema": ["It is unfit."]}
+"""Of a check that found fault without words."""
 
 
 class Whole(fields.Integer):
@@ -158,9 +160,9 @@ def _schema_messages(handler: Handler[..., Any], payload: Mapping[str, Any]) -> 
         for check in handler.checks:
             check(**loaded)
     except ValidationError as error:
-        return _messages(error)
+        return _messages(error) or WORDLESS
     except Unfit as unfit:
-        return dict(unfit.errors)
+        return dict(unfit.errors) or WORDLESS
     except Exception as error:  # a check of the user's own is broken: that must not become a 500, nor let the push in
         log.exception("A check of %s failed", handler.kind)
         return {"_schema": [f"The check itself failed: {type(error).__name__}: {error}"[:500]]}

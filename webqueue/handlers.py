@@ -229,7 +229,7 @@ def _schema(function: Callable[..., Any], schema: type[Schema] | Schema | None) 
 
 def _schema_of_signature(function: Callable[..., Any]) -> Schema | None:
     """The schema that *function*'s parameters mean; None where it takes any keywords and names none."""
-    parameters = inspect.signature(function).parameters.values()
+    parameters = _signature(function).parameters.values()
     if any(one.kind is one.POSITIONAL_ONLY for one in parameters):
         raise SettingsError(f"{function.__name__} has positional-only parameters: a payload is given by name.")
     named = [one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
@@ -238,6 +238,13 @@ def _schema_of_signature(function: Callable[..., Any]) -> Schema | None:
         return None
     declared = {one.name: _field(one) for one in named}
     return Schema.from_dict(declared, name=f"{function.__name__}Payload")(unknown=INCLUDE if takes_any else RAISE)
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function, eval_str=True)  # annotations are texts under `from __future__`
+    except (NameError, AttributeError, SyntaxError, TypeError):  # of a name that is only imported for type checkers
+        return inspect.signature(function)
 
 
 def _field(parameter: inspect.Parameter) -> fields.Field[Any]:

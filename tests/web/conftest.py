@@ -118,6 +118,8 @@ class Client:
 
     def close(self) -> None:
         self.io.disconnect()
+        if self.io.eio.ws:  # left open where the server went first
+            self.io.eio.ws.shutdown()
 
 
 @pytest.fixture

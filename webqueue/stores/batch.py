@@ -60,6 +60,8 @@ class Batch:
         """So many jobs are new."""
         self.new_todo = 0
         """So many of them go straight to todo."""
+        self.new_bytes = 0
+        """So long are their payloads."""
         self.marks: dict[str, int] = {}
         """Up to when (µs) each recurring rule was done."""
         self.unique: dict[str, int] = {}
@@ -82,6 +84,7 @@ class Batch:
     def _count_new(self, job: Job) -> None:
         self.accepted += 1
         self.new_todo += job.state is State.TODO
+        self.new_bytes += len(job.payload)
         if job.idempotency is not None:
             self.idempotent[job.idempotency[0]] = job.id
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from webqueue.errors import JobNotFound, KeyReused, NotRunning, StateConflict, WebqueueError
+from webqueue.errors import DiskFull, JobNotFound, KeyReused, NotRunning, StateConflict, WebqueueError
 from webqueue.feed import Feed
 from webqueue.job import Job, LogLine, Progress, Rejection, State
 from webqueue.limits import Limit
@@ -153,6 +153,8 @@ class LocalStore:
         """The journal's work: see AnyJournal. Raises Unavailable where nothing was written."""
         batch = Batch()
         answers = [_decided(ticket, batch) for ticket in tickets]
+        if batch.probe:
+            self._numbers.place()  # SQLite writes nothing where nothing differs
         if batch:
             totals = self.board.totals_after(batch, self._numbers)
             begun = time.perf_counter()
@@ -208,9 +210,12 @@ class LocalStore:
 
     def push(self, drafts: Sequence[Job]) -> list[Pushed | NoRoom | Exception]:
         """See Store."""
-        answers: list[Pushed | NoRoom | Exception] = self._journal.ask(
-            lambda batch: [self._accept(batch, draft) for draft in drafts], len(drafts)
-        )
+
+        def decide(batch: Batch) -> list[Pushed | NoRoom | Exception]:
+            self.tables.check_room(batch.new_bytes + sum(len(draft.payload) for draft in drafts))
+            return [self._accept(batch, draft) for draft in drafts]
+
+        answers: list[Pushed | NoRoom | Exception] = self._journal.ask(decide, len(drafts))
         return answers
 
     def push_marked(self, draft: Job, name: str, at: int) -> None:
@@ -526,8 +531,11 @@ class LocalStore:
 
     @property
     def writable(self) -> bool:
-        """Whether the last try to write succeeded."""
-        return not self._journal.broken
+        """Whether the last try to write succeeded and there is room for a push."""
+        with contextlib.suppress(DiskFull):
+            self.tables.check_room(0)
+            return not self._journal.broken
+        return False
 
     def check_open(self) -> None:
         """Raises NotRunning where nobody would take a push."""

@@ -45,6 +45,9 @@ class MemoryTables:
                 self._lines[id].append(line)
             self._rejections.extend(batch.rejections)
 
+    def check_room(self, size: int) -> None:
+        """See Tables; there is no disk."""
+
     def get(self, id: int) -> Job | None:
         """See Tables."""
         return self._jobs.get(id)

@@ -88,9 +88,11 @@ class Owner:
         return float(words[0]) + 1 if "leaving within" in self._holder() and words else 0.0
 
     def _write(self, text: str) -> None:
+        """Say who holds it, as far as there is room on the disk: what counts is the lock."""
         assert self._descriptor is not None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, text.encode() + b"\n", 0)
+        line = text.encode() + b"\n"
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, os.pwrite(self._descriptor, line, 0))
 
 
 def file_system(folder: Path, mounts: str | None = None) -> str:

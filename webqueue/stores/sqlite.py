@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -35,7 +35,7 @@ SEARCHED: Final = 20_000
 
 _SCHEMA = """
 CREATE TABLE jobs (
-    id INTEGER PRIMARY KEY, -- given out from totals.next_id, in the same transaction: never used twice
+    id INTEGER PRIMARY KEY, -- given out from a number that grows in the same transaction: never used twice
     kind TEXT NOT NULL, queue TEXT NOT NULL, rank INTEGER NOT NULL, place INTEGER NOT NULL, state TEXT NOT NULL,
     payload BLOB NOT NULL, max_attempts INTEGER NOT NULL, created_at INTEGER NOT NULL, timeout REAL, unique_key TEXT,
     idempotency_key TEXT, idempotency_digest BLOB,
@@ -52,14 +52,10 @@ CREATE TABLE lines (job INTEGER NOT NULL, number INTEGER NOT NULL, at INTEGER NO
     message TEXT NOT NULL, PRIMARY KEY (job, number)) WITHOUT ROWID;
 CREATE TABLE rejections (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT, reason TEXT NOT NULL,
     errors TEXT NOT NULL, payload BLOB);
-CREATE TABLE counts (queue TEXT, kind TEXT, priority INTEGER, state TEXT, number INTEGER NOT NULL,
-    PRIMARY KEY (queue, kind, priority, state)) WITHOUT ROWID;
+CREATE TABLE numbers (queue TEXT, kind TEXT, priority INTEGER, name TEXT, number INTEGER NOT NULL,
+    PRIMARY KEY (queue, kind, priority, name)) WITHOUT ROWID; -- jobs by state; the totals, where the queue is ''
 CREATE TABLE pauses (queue TEXT PRIMARY KEY, at INTEGER NOT NULL, why TEXT) WITHOUT ROWID;
 CREATE TABLE marks (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE totals (one INTEGER PRIMARY KEY CHECK (one = 1), accepted INTEGER NOT NULL, done INTEGER NOT NULL,
-    failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, rejected INTEGER NOT NULL,
-    next_id INTEGER NOT NULL, next_place INTEGER NOT NULL);
-INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0, 1, 1);
 """
 
 _COLUMNS: Final = (
@@ -93,6 +89,8 @@ class SqliteTables:
         self._path = path
         self._flushed = flushed
         self._writer: sqlite3.Connection | None = None
+        self._totals: dict[str, int] = {}
+        """As they are written."""
         self._readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
         self._open_readers: set[sqlite3.Connection] = set()
@@ -109,7 +107,8 @@ class SqliteTables:
             raise StoreUnfit(f"{self._path} can't be opened: {error}.") from None
         try:
             self._prepare(writer)
-            loaded = _load(writer)
+            self._totals = _totals(writer)
+            loaded = _load(writer, self._totals)
         except (sqlite3.Error, TypeError, ValueError) as error:
             _leak(writer)  # closing it would write to a file that may be damaged
             raise StoreUnfit(f"{self._path} can't be used: {error}. Nothing in it was changed.") from None
@@ -154,21 +153,19 @@ class SqliteTables:
         writer = self._writer
         if writer is None:
             raise StoreUnavailable("The store is closed.")
-        self._check_room(batch)
+        newer = {name: now for name, now in vars(totals).items() if now != self._totals.get(name, 0)}
         try:
             writer.execute("BEGIN IMMEDIATE")
-            _write(writer, batch, totals)
+            _write(writer, batch, {name: now - self._totals.get(name, 0) for name, now in newer.items()})
             writer.execute("COMMIT")
         except BaseException as error:
             _roll_back(writer)
             raise _translated(error) from error
+        self._totals.update(newer)
 
-    def _check_room(self, batch: Batch) -> None:
-        """Pushes are refused before the disk is full: then even what runs could not report its end."""
-        if not any(before is None for before, _ in batch.steps):
-            return
+    def check_room(self, size: int) -> None:
+        """See Tables. Twice the size: it stands in the WAL, and then in the file too."""
         disk = os.statvfs(self._path.parent)
-        size = sum(len(after.payload) for before, after in batch.steps if before is None)
         if disk.f_bavail * disk.f_frsize < RESERVE + 2 * size:
             raise DiskFull(f"The disk of {self._path.name} is nearly full: free some space.")
 
@@ -367,15 +364,16 @@ def _leak(connection: sqlite3.Connection) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
-def _load(connection: sqlite3.Connection) -> Loaded:
-    totals = connection.execute(
-        "SELECT accepted, done, failed, cancelled, rejected, next_id, next_place FROM totals"
-    ).fetchone()
-    counts = connection.execute("SELECT queue, kind, priority, state, number FROM counts WHERE number <> 0")
+def _totals(connection: sqlite3.Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT name, number FROM numbers WHERE queue = ''").fetchall())
+
+
+def _load(connection: sqlite3.Connection, totals: Mapping[str, int]) -> Loaded:
+    counts = connection.execute("SELECT queue, kind, priority, name, number FROM numbers WHERE queue <> '' AND number <> 0")
     pauses = connection.execute("SELECT queue, at, why FROM pauses")
     marks = connection.execute("SELECT name, at FROM marks")
     return Loaded(
-        Totals(*totals),
+        Totals(**totals),
         {(queue, kind, priority, State(state)): number for queue, kind, priority, state, number in counts},
         {queue: Pause(at, why) for queue, at, why in pauses},
         dict(marks.fetchall()),
@@ -386,10 +384,9 @@ def _load(connection: sqlite3.Connection) -> Loaded:
 # -- writing -----------------------------------------------------------------------------------------------------
 
 
-def _write(writer: sqlite3.Connection, batch: Batch, totals: Totals) -> None:
+def _write(writer: sqlite3.Connection, batch: Batch, grown: Mapping[str, int]) -> None:
     _write_jobs(writer, list(batch.jobs.values()))
-    if batch.steps or batch.forgotten:
-        _write_counts(writer, batch)
+    _write_numbers(writer, batch, grown)
     if batch.forgotten:
         ids = json.dumps(list(batch.forgotten))
         writer.execute("DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))", (ids,))
@@ -404,18 +401,6 @@ def _write(writer: sqlite3.Connection, batch: Batch, totals: Totals) -> None:
             writer.execute("INSERT INTO pauses VALUES (?, ?, ?)", (queue, pause.at, pause.why))
     for name, at in batch.marks.items():
         writer.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, at))
-    writer.execute(
-        "UPDATE totals SET accepted = ?, done = ?, failed = ?, cancelled = ?, rejected = ?, next_id = ?, next_place = ?",
-        (
-            totals.accepted,
-            totals.done,
-            totals.failed,
-            totals.cancelled,
-            totals.rejected,
-            totals.next_id,
-            totals.next_place,
-        ),
-    )
 
 
 def _write_jobs(writer: sqlite3.Connection, jobs: list[Job]) -> None:
@@ -429,11 +414,18 @@ def _write_jobs(writer: sqlite3.Connection, jobs: list[Job]) -> None:
             start += size
 
 
-def _write_counts(writer: sqlite3.Connection, batch: Batch) -> None:
-    rows = [(*key, change) for key, change in batch.counts().items()]
-    writer.executemany(
-        "INSERT INTO counts VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = number + excluded.number", rows
-    )
+def _write_numbers(writer: sqlite3.Connection, batch: Batch, grown: Mapping[str, int]) -> None:
+    """Jobs by state and the totals, in one statement and mostly one page: every commit writes them."""
+    rows: list[Any] = []
+    for key, change in batch.counts().items():
+        rows += (*key, change)
+    for name, change in grown.items():
+        rows += ("", "", 0, name, change)
+    for start in range(0, len(rows), 5 * _SIZES[0]):
+        part = rows[start : start + 5 * _SIZES[0]]
+        values = ", ".join(["(?, ?, ?, ?, ?)"] * (len(part) // 5))
+        growing = "ON CONFLICT DO UPDATE SET number = number + excluded.number"
+        writer.execute(f"INSERT INTO numbers VALUES {values} {growing}", part)
 
 
 def _write_lines(writer: sqlite3.Connection, batch: Batch) -> None:

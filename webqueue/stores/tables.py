@@ -66,6 +66,10 @@ class Tables(Protocol):
         """All of *batch*, durably, or nothing: then StoreUnavailable, DiskFull, or ValueError for a row that can't be stored."""
         ...
 
+    def check_room(self, size: int) -> None:
+        """Raises DiskFull where so many bytes of payloads would leave too little room for the ends of what runs."""
+        ...
+
     def get(self, id: int) -> Job | None:
         """This job's row."""
         ...

@@ -25,6 +25,8 @@ from webqueue.errors import StoreError
 
 DEVELOPMENT_GRACE: Final = 1.0
 """Seconds that running jobs get where a code change or Ctrl-C ends a development server."""
+PATIENCE: Final = 10.0
+"""Seconds after which a worker that waits to be sent away goes by itself."""
 WORKER_BOOT_ERROR: Final = 3
 """The exit code at which gunicorn's master gives up, rather than start the next worker."""
 
@@ -37,11 +39,11 @@ def bring_up(app: Flask, engine: Engine, close: Callable[[], None]) -> None:
     end = Ending(engine, close)
     master, worker = _gunicorn()
     if master is not None or worker is not None:
-        _refuse_many((worker or master).cfg, engine)
+        _refuse_many(worker, (worker or master).cfg.workers, engine)
         _start_under_gunicorn(engine, worker, end)
     elif not _serves_nothing():
         if engine.settings.start:
-            engine.start()
+            _start(engine)
         atexit.register(end.now, DEVELOPMENT_GRACE if is_running_from_reloader() else None)
         _stop_before_reloader(app, end)
 
@@ -99,13 +101,20 @@ def _frames() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _refuse_many(cfg: Any, engine: Engine) -> None:
+def _refuse_many(worker: Any, number: int, engine: Engine) -> None:
     """Two workers would each want the store for themselves; many are for a store that many may share."""
-    if cfg.workers > 1 and not engine.settings.store.startswith("postgres"):
-        _give_up(
-            f"{engine.name} belongs to one process, and gunicorn was told to start {cfg.workers}: "
-            "start it with -w 1 (WEB_CONCURRENCY=1) and as many --threads as you like."
-        )
+    if number == 1 or engine.settings.store.startswith("postgres"):
+        return
+    if worker is not None and worker.age % number != 1:
+        # One of them says it, and ends the master. gunicorn trips over a second worker that fails to boot meanwhile.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if worker.alive:  # else the signal has come already
+            threading.Event().wait(PATIENCE)
+        raise SystemExit(0)
+    _give_up(
+        f"{engine.name} belongs to one process, and gunicorn was told to start {number}: "
+        "start it with -w 1 (WEB_CONCURRENCY=1) and as many --threads as you like."
+    )
 
 
 def _start_under_gunicorn(engine: Engine, worker: Any, end: Ending) -> None:
@@ -161,12 +170,28 @@ def _give_up(line: str) -> NoReturn:
 # -- Flask's own server and commands -----------------------------------------------------------------------------------
 
 
+def _start(engine: Engine) -> None:
+    """Start it; under ``flask run`` what is wrong with the store is one line, and no traceback."""
+    try:
+        engine.start()
+    except StoreError as error:
+        if _flask_command() is None or is_running_from_reloader():
+            raise
+        raise click.ClickException(str(error)) from error
+
+
+def _flask_command() -> click.Context | None:
+    """The ``flask`` command that is at work, None in any other program."""
+    context = click.get_current_context(silent=True)
+    return context if context is not None and context.find_object(ScriptInfo) is not None else None
+
+
 def _serves_nothing() -> bool:
     """Whether this process was not started to serve: a helper process, a ``flask`` command, or a reloader's parent."""
     if multiprocessing.parent_process() is not None:
         return True
-    context = click.get_current_context(silent=True)
-    if context is None or context.find_object(ScriptInfo) is None:
+    context = _flask_command()
+    if context is None:
         return False
     return context.info_name != "run" or _reloads(context.params.get("reload"))
 

@@ -9,6 +9,7 @@ main loop gathers a request until it is complete, and only then a thread works o
 A large body (an upload for /push-jobs) is read by the thread, within the same deadline, in few threads at a time.
 """
 
+import io
 import logging
 import os
 import queue
@@ -39,6 +40,10 @@ ANSWER_DEADLINE: Final = 30.0
 IDLE_DEADLINE: Final = 75.0
 """Seconds that a connection is kept for the next request."""
 CLOSING_DEADLINE: Final = 2.0
+DRAIN_DEADLINE: Final = 5.0
+READ: Final = 64 * 1024
+MOST_READ: Final = 1024 * 1024
+"""Bytes of a large body that are read at once: each read gives the interpreter away, and has to wait for it again."""
 LAST_ANSWERS: Final = 3.0
 """Seconds that requests which are being answered get once the engine has stopped."""
 LAST_RESORT: Final = 10.0
@@ -62,6 +67,7 @@ class Unreader(SocketUnreader):  # type: ignore[misc]
     """Reads the rest of a request, in a thread, until its deadline."""
 
     deadline = 0.0
+    buf: io.BytesIO
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """The next bytes; raises TimeoutError past the deadline."""
@@ -70,9 +76,15 @@ class Unreader(SocketUnreader):  # type: ignore[misc]
             raise TimeoutError("The request was not complete in time.")
         self.sock.settimeout(remaining)
         try:
-            return bytes(super().chunk(size_hint))
+            return bytes(self.sock.recv(max(READ, min(size_hint or 0, MOST_READ))))
         finally:
             self.sock.settimeout(ANSWER_DEADLINE)
+
+    def rest(self) -> bytes:
+        """What was read too much; it is given away."""
+        data = self.buf.getvalue()
+        self.buf = io.BytesIO()
+        return bytes(data)
 
 
 class Body:
@@ -80,14 +92,17 @@ class Body:
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
+        self.failed = False
 
     def read(self, size: int) -> bytes:
         """As gunicorn's readers. Raises RequestTimeout past the deadline, BadRequest when the body is none."""
         try:
             return bytes(self._reader.read(size))
         except TimeoutError:
+            self.failed = True
             raise RequestTimeout("The request was not complete in time.") from None
         except (OSError, http.errors.ParseException) as error:
+            self.failed = True
             raise BadRequest(f"The body can't be read: {error}") from None
 
 
@@ -145,7 +160,7 @@ class Connection:
         self.since = time.monotonic()
         self.sock.setblocking(False)
         self.large = False
-        rest = self.parser.unreader.take_buffered()
+        rest = self.parser.unreader.rest()
         if rest:
             self.arrived(rest)
 
@@ -295,7 +310,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _on_readable(self, connection: Connection, _sock: Any) -> None:
         try:
-            data = connection.sock.recv(65536)
+            data = connection.sock.recv(READ)
         except BlockingIOError:
             return
         except OSError:
@@ -360,7 +375,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _on_rest(self, connection: Connection, _sock: Any) -> None:
         try:
-            over = not connection.sock.recv(65536)
+            over = not connection.sock.recv(READ)
         except BlockingIOError:
             over = False
         except OSError:
@@ -385,9 +400,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         try:
             conn.sock.settimeout(ANSWER_DEADLINE)
             request = next(conn.parser)
-            if conn.large:
-                request.body.reader = Body(request.body.reader)
-            return bool(self._keepalive_after(conn, self.handle_request(request, conn)))
+            body = Body(request.body.reader) if conn.large else None
+            if body is not None:
+                request.body.reader = body
+            if not self.handle_request(request, conn) or (body is not None and body.failed):
+                return False
+            # What the application did not read of the body is not the next request.
+            return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_DEADLINE))
         except (http.errors.NoMoreData, StopIteration):
             return False  # the client is gone, or it was a WebSocket and that has ended
         except (OSError, BadRequest, RequestTimeout) as error:
