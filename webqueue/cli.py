@@ -1,6 +1,7 @@
 """The command line. Errors are one clear line on stderr; the exit code is 0 only on success."""
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -193,8 +194,11 @@ def resume(server: str, token: str | None, queue: str | None) -> None:
 def watch(server: str, token: str | None) -> None:
     """Print each step of each job as it happens, until Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+    awake, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     try:
-        for job in Watch(Client(server, token), lambda text: click.echo(f"webqueue: {text}", err=True)).steps():
+        for job in Watch(Client(server, token), lambda text: click.echo(f"webqueue: {text}", err=True), awake).steps():
             click.echo(line(job))
             sys.stdout.flush()
     except KeyboardInterrupt:

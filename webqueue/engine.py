@@ -106,7 +106,9 @@ class Engine:
             for _ in range(number)
         ]
         self._recurring = Recurring(self.handlers.rules, self._store, self._fitness, self._timers, self._clock)
-        self._look = Look(self._store, self._executor, self._pace, self._consumers, self._groups, self.handlers)
+        self._look = Look(
+            self._store, self._executor, self._pace, self._consumers, self._groups, self.handlers, self._clock
+        )
 
     # -- life ----------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class Executor:
         return Outcome(job, self._after(handler, run, verdict))
 
     def _measure(self, job: Job, seconds: float) -> None:
-        self._pace.ended(job, seconds)
+        self._pace.ended(job.kind, seconds)
         waited = (job.started_at or 0) - max(job.created_at, job.run_at or 0)
         self._meters.ended(job.kind, waited / 1e6, seconds)
 

@@ -47,6 +47,13 @@ def _printable(text: str) -> None:
         raise ValidationError("Only printable characters.")
 
 
+def _encodable(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValidationError("A lone surrogate is not a character.") from None
+
+
 class PushSchema(Schema):
     """The body of a push; ``payload`` is checked by its kind's own schema."""
 
@@ -68,7 +75,7 @@ class PushSchema(Schema):
         validate=validate.Range(0, MAX_TIMEOUT, min_inclusive=False),
         metadata={"description": "Seconds an attempt may take."},
     )
-    unique_key = fields.String(validate=validate.Length(1, MAX_KEY))
+    unique_key = fields.String(validate=[validate.Length(1, MAX_KEY), _encodable])
 
 
 _PUSH: Final = PushSchema()

@@ -1,6 +1,8 @@
 """Looks at the whole queue: where a job stands among the others, and the bodies that tell of all of them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from webqueue.consumer import Consumer
@@ -19,6 +21,12 @@ MOST_CHANGED: Final = 500
 """Where more jobs changed, a snapshot is sent instead."""
 SCANNED: Final = 2_000
 """Among so many next jobs a position is counted; behind them it is told from its place."""
+
+
+STALE: Final = 0.1
+
+Moment = tuple[dict[str, int], list[tuple[str, float]]]
+"""({kind: number that waits}, [(kind, seconds since its start) of each that runs])"""
 
 
 class Metrics(NamedTuple):
@@ -44,6 +52,7 @@ class Look:
         consumers: Sequence[Consumer],
         groups: Mapping[str, int],
         handlers: Handlers,
+        clock: Callable[[], int],
     ) -> None:
         self._store = store
         self._board = store.board
@@ -52,6 +61,8 @@ class Look:
         self._consumers = consumers
         self._groups = groups
         self._handlers = handlers
+        self._clock = clock
+        self._kept: tuple[float, dict[str, Moment]] = (0.0, {})
 
     # -- one job -------------------------------------------------------------------------------------------------
 
@@ -81,20 +92,37 @@ class Look:
         return self._todo(job, self._board.todo.group_of(job.queue), position, waiting_for)
 
     def _todo(self, job: Job, group: str, position: int, waiting_for: str | None) -> Job:
-        consumers = self._groups[group]
-        busy = min(consumers, len(self._board.running))
-        starts_in = None if waiting_for else self._pace.starts_in(position, consumers, busy)
+        starts_in = None
+        if waiting_for is None:
+            kinds, running = self._moment()[group]
+            starts_in = self._pace.starts_in(position, self._groups[group], kinds, running)
         return job.seen(Standing(position, starts_in, waiting_for))
 
+    def _moment(self) -> dict[str, Moment]:
+        """By group, what waits and what runs. Kept for STALE seconds: each push and each row of a list asks for it."""
+        now = time.monotonic()
+        until, moment = self._kept
+        if now < until:
+            return moment
+        moment = {group: ({}, []) for group in self._groups}
+        group_of, at = self._board.todo.group_of, self._clock()
+        with self._board.lock:
+            for (queue, kind, state), number in self._board.counts.by_kind().items():
+                if state == State.TODO:
+                    kinds, _ = moment[group_of(queue)]
+                    kinds[kind] = kinds.get(kind, 0) + number
+            for job in self._board.running:
+                moment[group_of(job.queue)][1].append((job.kind, max(0, at - (job.started_at or at)) / 1e6))
+        self._kept = (now + STALE, moment)
+        return moment
+
     def _position(self, group: str, job: Job) -> int:
-        """Counted among the jobs in memory; behind them told from the places (exact while nothing left from the middle)."""
+        """Counted among the jobs in memory; behind them told from the place (exact while none left from the middle)."""
         key = todo_key(job)
         ahead = self._board.todo.ordered(group, SCANNED)
-        if len(ahead) < SCANNED and (not ahead or key <= todo_key(ahead[-1])):
+        if not ahead or key <= todo_key(ahead[-1]):
             return 1 + sum(todo_key(other) < key for other in ahead)
-        if ahead and key <= todo_key(ahead[-1]):
-            return 1 + sum(todo_key(other) < key for other in ahead)
-        behind = job.place - ahead[-1].place if ahead else 1
+        behind = job.place - ahead[-1].place
         return min(len(ahead) + max(1, behind), self._board.todo.length(group, job.priority))
 
     def _positions(self) -> dict[int, int]:
@@ -192,11 +220,14 @@ class Look:
         with self._board.lock:
             everything, queues = self._store.paused()
             _, finished = self._board.rates.per_second()
-        paused = everything or queue in queues
-        seconds = self._pace.seconds(sum(self._groups.values()))
-        if paused or seconds is None:
-            return 60 if paused or not finished else 5
-        return max(1, min(60, round(seconds + 0.5)))
+            group = self._board.todo.group_of(queue)
+        consumers = self._groups[group]
+        if everything or queue in queues or not consumers:
+            return 60
+        mean = self._pace.mean(*self._moment()[group])
+        if mean is None:
+            return 5 if finished else 60
+        return max(1, min(60, math.ceil(mean / consumers)))
 
     def kinds(self) -> list[dict[str, Any]]:
         """What may be pushed."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import select
 import socket
 import ssl
 import time
@@ -28,10 +29,14 @@ class Refused(Exception):
 class Connection:
     """A connection to *namespace* of the server at base URL *server*. One thread's own.
 
-    Raises Refused, and OSError when there is no server or the connection is lost.
+    Who waits in :meth:`receive` is woken when *wake*, a descriptor, can be read: so a signal is heard that comes just
+    before it falls asleep. Raises Refused, and OSError when there is no server or the connection is lost.
     """
 
-    def __init__(self, server: str, namespace: str, auth: dict[str, Any], token: str | None = None) -> None:
+    def __init__(
+        self, server: str, namespace: str, auth: dict[str, Any], token: str | None = None, wake: int | None = None
+    ) -> None:
+        self._wake: list[Any] = [] if wake is None else [wake]
         self._namespace = namespace
         self._texts: deque[str] = deque()
         self._parts: list[str] = []
@@ -81,14 +86,21 @@ class Connection:
         """The next text message; OSError where none comes for as long as the server should ping."""
         deadline = time.monotonic() + self._silence
         while not self._texts:
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-            data = self._socket.recv(65536)
-            if not data:
-                raise OSError("the server hung up")
-            self._take(data)
+            if self._readable(deadline - time.monotonic()):
+                self._take(self._socket.recv(65536))
         return self._texts.popleft()
 
+    def _readable(self, seconds: float) -> bool:
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        readable, _, _ = select.select([self._socket, *self._wake], [], [], max(0.0, seconds))
+        if not readable:
+            raise TimeoutError("the server said nothing")
+        return self._socket in readable
+
     def _take(self, data: bytes) -> None:
+        if not data:
+            raise OSError("the server hung up")
         try:
             self._websocket.receive_data(data)
             for event in self._websocket.events():

@@ -18,9 +18,10 @@ PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 class Watch:
     """Yields each job that takes a step from now on, and comes back by itself when the connection is lost."""
 
-    def __init__(self, client: Client, told: Callable[[str], object]) -> None:
+    def __init__(self, client: Client, told: Callable[[str], object], wake: int | None = None) -> None:
         self._client = client
         self._told = told
+        self._wake = wake
         self._since: dict[str, Any] | None = None
         self._known: OrderedDict[int, int] = OrderedDict()
 
@@ -45,7 +46,7 @@ class Watch:
         auth = {name: value for name, value in (("token", self._client.token), ("since", self._since)) if value}
         connection = None
         try:
-            connection = Connection(self._client.server, NAMESPACE, auth, self._client.token)
+            connection = Connection(self._client.server, NAMESPACE, auth, self._client.token, self._wake)
             while True:
                 yield connection.receive()
         except Refused as error:

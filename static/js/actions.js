@@ -26,11 +26,18 @@ async function forget(button) {
 }
 
 async function copy(button) {
-  const text = button.parentElement.querySelector("code, pre").textContent;
-  await navigator.clipboard.writeText(text);
+  const source = button.parentElement.querySelector("code, pre");
+  if (navigator.clipboard) await navigator.clipboard.writeText(source.textContent);
+  else copySelected(source); // over plain HTTP off loopback there is no clipboard to write to
   const before = button.textContent;
   button.textContent = "copied";
   setTimeout(() => { button.textContent = before; }, 1500);
+}
+
+function copySelected(source) {
+  getSelection().selectAllChildren(source);
+  document.execCommand("copy");
+  getSelection().removeAllRanges();
 }
 
 // Adds deeds of one page: {name: async (button, event) => ...}.
@@ -46,7 +53,7 @@ document.addEventListener("click", async (event) => {
   try {
     await deed(button, event);
   } catch (error) {
-    say(error.status ? error.message : "The server does not answer; nothing was done, as far as is known.", true);
+    say(error.status || !(error instanceof TypeError) ? error.message : "The server does not answer; not known to be done.", true);
   } finally {
     button.disabled = false;
   }

@@ -29,7 +29,8 @@ export class State {
   changes(body) {
     if (body.epoch !== this.epoch || body.from > this.seq) return false;
     if (body.seq < this.seq) return true;
-    for (const job of body.jobs) this.take(job);
+    const whole = this.order.length >= (this.counts.todo ?? 0);
+    for (const job of body.jobs.sort(byPosition)) this.take(job, whole);
     for (const id of body.forgotten) this.#forget(id);
     this.#refuse(body.rejections);
     this.#stand(body);
@@ -37,11 +38,11 @@ export class State {
     return true;
   }
 
-  // Takes in one job, unless what is known is newer.
-  take(job) {
+  // Takes in one job, unless what is known is newer; *whole*: all that waited before it are known.
+  take(job, whole = false) {
     const known = this.jobs.get(job.id);
     if (known && known.revision > job.revision) return;
-    if (job.state === "todo") this.#enqueue(job, known);
+    if (job.state === "todo") this.#enqueue(job, known, whole);
     else if (known?.state === "todo") this.order = this.order.filter((id) => id !== job.id);
     this.jobs.set(job.id, job);
     if (FINISHED.has(job.state)) this.#letGo(job.state);
@@ -74,13 +75,12 @@ export class State {
     return [...this.jobs.values()].filter((job) => job.state === state);
   }
 
-  // To the tail of its priority; behind a gap (jobs never told) it is only counted.
-  #enqueue(job, known) {
+  // To the tail of its priority, or back to where it stood; behind a gap (jobs never told) it is only counted.
+  #enqueue(job, known, whole) {
     if (known?.state === "todo") return;
-    const whole = this.order.length >= (this.counts.todo ?? 0);
-    const after = this.order.findLastIndex((id) => this.jobs.get(id).priority >= job.priority);
-    if (job.position && job.position <= this.order.length) this.order.splice(job.position - 1, 0, job.id);
-    else if (whole || after < this.order.length - 1) this.order.splice(after + 1, 0, job.id);
+    const tail = 1 + this.order.findLastIndex((id) => this.jobs.get(id).priority >= job.priority);
+    const at = known?.state === "running" ? Math.min(tail, job.position - 1) : tail;
+    if (whole || at < this.order.length) this.order.splice(at, 0, job.id);
   }
 
   #refuse(fresh) {
@@ -107,6 +107,7 @@ export class State {
   }
 }
 
+const byPosition = (a, b) => (a.position ?? 0) - (b.position ?? 0) || a.id - b.id;
 const byTime = (field, sign) => (a, b) => sign * (a[field] ?? "").localeCompare(b[field] ?? "") || sign * (a.id - b.id);
 const ORDER = {
   running: byTime("started_at", 1),

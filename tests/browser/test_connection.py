@@ -88,7 +88,7 @@ RULES = """async (url) => {
   const said = [];
   said.push(state.changes(body({ from: 7, seq: 8 })), state.changes({ ...body({ from: 5, seq: 6 }), epoch: "f" }), state.seq);
   said.push(state.changes(body({ from: 5, seq: 6, counts: { todo: 1 }, jobs: [job(1, "running", 2)] })), ids("todo"), ids("running"));
-  said.push(state.changes(body({ from: 4, seq: 7, counts: { todo: 2 }, jobs: [job(1, "todo", 1), job(3, "todo", 1, { position: 1, priority: 9 })] })), ids("todo"), ids("running"));
+  said.push(state.changes(body({ from: 4, seq: 7, counts: { todo: 2 }, jobs: [job(1, "todo", 1), job(3, "todo", 1, { priority: 9 })] })), ids("todo"), ids("running"));
   said.push(state.changes(body({ from: 7, seq: 8, forgotten: [2] })), ids("todo"), state.seq);
   return said;
 }"""

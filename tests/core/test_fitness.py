@@ -85,7 +85,7 @@ def test_a_push_is_an_object(fitness: Fitness, body: object) -> None:
         ("run_at", ["tomorrow", 5, None, "2030-01-01T00:00:00", "2030-13-01T00:00:00Z", "2300-01-01T00:00:00Z"]),
         ("max_attempts", [0, 1001, "3", 1.5, None, True]),
         ("timeout", [0, -1, 10**6 + 1, "1", None, False]),
-        ("unique_key", ["", None, 5, "x" * 1001]),
+        ("unique_key", ["", None, 5, "x" * 1001, "\ud800"]),
         ("colour", [1]),
         ("id", [1]),
         ("state", ["done"]),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from webqueue.errors import DiskFull, JobNotFound, KeyReused, NotRunning, StateConflict, WebqueueError
+from webqueue.errors import DiskFull, JobNotFound, KeyReused, NotRunning, StateConflict, StoreUnfit, WebqueueError
 from webqueue.feed import Feed
 from webqueue.job import Job, LogLine, Progress, Rejection, State
 from webqueue.limits import Limit
@@ -90,11 +90,11 @@ class LocalStore:
         try:
             self._recover(self._recorder.open())
             self._upkeep.start()
-        except WebqueueError:
+        except WebqueueError as error:
             self._closing = True
             self._journal.stop()
             self._let_go()
-            raise
+            raise StoreUnfit(str(error)) from error
 
     def drain(self) -> None:
         """Nothing more is claimed; what runs goes on. Only sets a flag: a consumer sees it at its next claim."""

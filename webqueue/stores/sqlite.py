@@ -106,9 +106,10 @@ class SqliteTables:
         except (sqlite3.Error, OSError) as error:
             raise StoreUnfit(f"{self._path} can't be opened: {error}.") from None
         try:
-            self._prepare(writer)
+            _check(writer, self._path)
             self._totals = _totals(writer)
             loaded = _load(writer, self._totals)
+            self._prepare(writer)
         except (sqlite3.Error, TypeError, ValueError) as error:
             _leak(writer)  # closing it would write to a file that may be damaged
             raise StoreUnfit(f"{self._path} can't be used: {error}. Nothing in it was changed.") from None
@@ -141,7 +142,7 @@ class SqliteTables:
         return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5.0)
 
     def _prepare(self, writer: sqlite3.Connection) -> None:
-        _check(writer, self._path)
+        writer.execute("PRAGMA query_only = OFF")
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute(f"PRAGMA synchronous = {'FULL' if self._flushed else 'NORMAL'}")
         writer.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")
@@ -343,7 +344,6 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if damages:
         what = damages[0].splitlines()[-1]
         raise StoreUnfit(f"{path} is damaged ({what}): put a backup in its place, or move it away. It was not touched.")
-    connection.execute("PRAGMA query_only = OFF")
 
 
 def _damages(connection: sqlite3.Connection) -> list[str]:
@@ -372,6 +372,9 @@ def _load(connection: sqlite3.Connection, totals: Mapping[str, int]) -> Loaded:
     counts = connection.execute("SELECT queue, kind, priority, name, number FROM numbers WHERE queue <> '' AND number <> 0")
     pauses = connection.execute("SELECT queue, at, why FROM pauses")
     marks = connection.execute("SELECT name, at FROM marks")
+    newest = connection.execute(_SELECT + "ORDER BY id DESC LIMIT 1").fetchone()
+    if newest is not None and newest[0] >= totals.get("next_id", 1):
+        raise ValueError(f"job {newest[0]} is there, but was never counted")
     return Loaded(
         Totals(**totals),
         {(queue, kind, priority, State(state)): number for queue, kind, priority, state, number in counts},

@@ -16,9 +16,10 @@ from webqueue.views import JobView
 from webqueue.web import hosting
 from webqueue.web.access import Keys
 from webqueue.web.current import ENGINE, KEYS, LIVE, PREFIX, engine_of
-from webqueue.web.guard import Guard, Ours, Seats
+from webqueue.web.guard import Guard, Ours
 from webqueue.web.live import Live
 from webqueue.web.routes import NAME, blueprint
+from webqueue.web.seats import Seats
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +44,13 @@ class WebQueue:
 
     @overload
     def handler(
-        self, *, kind: str | None = None, schema: type[Schema] | Schema | None = None, **options: Any
+        self,
+        function: None = None,
+        /,
+        *,
+        kind: str | None = None,
+        schema: type[Schema] | Schema | None = None,
+        **options: Any,
     ) -> Callable[[Callable[P, R]], Handler[P, R]]: ...
 
     def handler(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -57,7 +64,7 @@ class WebQueue:
         return lambda function: self.handlers.register(function, **options)
 
     def every(self, every: str | float, *, tz: str = "UTC", missed: str = "skip", **payload: Any) -> Any:
-        """Let a handler recur: ``@jobs.every("*/5 * * * *")``, or a number of seconds; above ``@jobs.handler``, or alone.
+        """Let a handler recur: ``@jobs.every("*/5 * * * *")``, or so many seconds; above ``@jobs.handler``, or alone.
 
         *missed* is "skip" or "once": what to do about runs that were due while webqueue was down. It gets *payload*.
         """
@@ -107,13 +114,13 @@ class WebQueue:
         live = Live(app, engine, prefix, keys)
         seats = Seats(settings.max_sockets, live.taken)
         ours = Ours(app, prefix, static, shared=shared and not prefix)
-        app.wsgi_app = Guard(flask, live.wsgi, ours, settings, keys, seats)  # type: ignore[method-assign, assignment]
+        app.wsgi_app = Guard(flask, live.wsgi, ours, settings, keys, seats)  # type: ignore[method-assign]
         app.extensions.update({ENGINE: engine, PREFIX: prefix, KEYS: keys, LIVE: live})
         self._engines.append(engine)
         hosting.bring_up(app, engine, live.close)
 
     def _push(self, bodies: Sequence[Mapping[str, Any]], *, alone: bool = False) -> list[Any]:
-        """For each push body a JobView, or a Rejection (which is raised, as Rejected, where there is one body *alone*)."""
+        """For each push body a JobView, or a Rejection; that of one body *alone* is raised, as Rejected."""
         engine, plain = self.engine, [_plain(body) for body in bodies]
         outcomes = [engine.push(body) for body in plain] if alone else engine.push_many(plain)
         return [JobView(engine.seen(one)) if isinstance(one, Pushed) else one for one in outcomes]

@@ -5,10 +5,9 @@ from typing import Any, Final
 
 from flask import request
 from marshmallow import Schema, ValidationError
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge, UnsupportedMediaType
 
 from webqueue import strictjson
-from webqueue.errors import JobNotFound
 
 PUSH_BYTES: Final = 256 * 1024
 BULK_BYTES: Final = 16 * 1024 * 1024
@@ -61,14 +60,14 @@ def read_query(schema: Schema) -> dict[str, Any]:
 
 def loaded(schema: Schema, data: object) -> dict[str, Any]:
     """*data* loaded by *schema*. Raises ValidationError, also where *data* is no object."""
-    result: dict[str, Any] = schema.load(data)  # type: ignore[assignment, arg-type]
+    result: dict[str, Any] = schema.load(data)  # type: ignore[arg-type]
     return result
 
 
 def job_id(text: str) -> int:
-    """The id in a path. Raises JobNotFound for anything that can't be one."""
+    """The id in a path. Raises NotFound for anything that can't be one."""
     if not _ID.fullmatch(text):
-        raise JobNotFound(text[:40])
+        raise NotFound(f"There is no job {text[:40]!r}: an id is a number.")
     return int(text)
 
 

@@ -17,9 +17,10 @@ from webqueue.web.access import Access, Keys, access_of
 from webqueue.web.answers import pushed_json
 from webqueue.web.emitter import Emitter
 from webqueue.web.frames import UNREADABLE, Packet, quiet_logger
-from webqueue.web.guard import SEAT, SOCKET_BYTES
+from webqueue.web.guard import SOCKET_BYTES
 from webqueue.web.incoming import loaded
 from webqueue.web.schemas import JobRef, PauseBody, ResumeBody
+from webqueue.web.seats import SEAT
 from webqueue.web.wire import NAMESPACE, Wire
 
 Ack = dict[str, Any]

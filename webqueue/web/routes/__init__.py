@@ -10,7 +10,19 @@ from webqueue.errors import WebqueueError
 from webqueue.strictjson import NotJSON
 from webqueue.web import problems
 from webqueue.web.assets import folder
-from webqueue.web.routes import dashboard, health, jobs, kinds, login, metrics, openapi, push_job, push_jobs, queue, rejections
+from webqueue.web.routes import (
+    dashboard,
+    health,
+    jobs,
+    kinds,
+    login,
+    metrics,
+    openapi,
+    push_job,
+    push_jobs,
+    queue,
+    rejections,
+)
 
 MODULES: Final = (push_job, push_jobs, jobs, rejections, queue, kinds, health, dashboard, login, metrics, openapi)
 NAME: Final = "webqueue"

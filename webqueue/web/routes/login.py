@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from flask import Response, current_app, redirect, request
+from flask import Response, current_app, request
 
 from webqueue.web.access import COOKIE, SESSION_SECONDS, Access, Keys
 from webqueue.web.current import KEYS, current_prefix
@@ -16,7 +16,7 @@ MOST_FORM = 8 * 1024
 def show_login() -> Response:
     """The form; to the page itself where there is nothing to log in to."""
     if not _keys().needed:
-        return _to_page()
+        return _redirect("/")
     return _form(401 if REFUSED in request.environ else 200)
 
 
@@ -25,25 +25,28 @@ def log_in() -> Response:
     request.max_content_length = request.max_form_memory_size = MOST_FORM
     keys = _keys()
     if not keys.needed:
-        return _to_page()
+        return _redirect("/")
     access = keys.of_token(request.form.get("token"))
     if access is Access.NONE:
         return _form(403, error="This token is wrong.")
-    response = _to_page()
-    response.set_cookie(COOKIE, keys.sessions.open(access), SESSION_SECONDS, **_scope())
+    response = _redirect("/")
+    _set_cookie(response, keys.sessions.open(access), SESSION_SECONDS)
     return response
 
 
 def log_out() -> Response:
     """The session is over."""
     _keys().sessions.close(request.cookies.get(COOKIE, ""))
-    response = redirect(f"{current_prefix()}/login", 303, Response)
-    response.delete_cookie(COOKIE, **_scope())
+    response = _redirect("/login")
+    _set_cookie(response, "", 0)
     return response
 
 
-def _scope() -> dict[str, object]:
-    return {"path": current_prefix() or "/", "secure": request.is_secure, "httponly": True, "samesite": "Strict"}
+def _set_cookie(response: Response, value: str, seconds: int) -> None:
+    path = current_prefix() or "/"
+    response.set_cookie(
+        COOKIE, value, max_age=seconds, path=path, secure=request.is_secure, httponly=True, samesite="Strict"
+    )
 
 
 def _keys() -> Keys:
@@ -57,8 +60,8 @@ def _form(status: int, error: str | None = None) -> Response:
     return response
 
 
-def _to_page() -> Response:
-    return redirect(f"{current_prefix()}/", 303, Response)
+def _redirect(path: str) -> Response:
+    return Response(status=303, headers={"Location": current_prefix() + path})
 
 
 ROUTES = [("GET", "/login", show_login), ("POST", "/login", log_in), ("POST", "/logout", log_out)]

@@ -35,7 +35,8 @@ class _Collector:
             jobs.add_metric(labels, number)
         yield jobs
         for name, number in seen.totals.items():
-            yield CounterMetricFamily(f"webqueue_{name}", f"Jobs or pushes {name} since the store was made.", value=number)
+            meaning = f"Jobs or pushes {name} since the store was made."
+            yield CounterMetricFamily(f"webqueue_{name}", meaning, value=number)
         refused = CounterMetricFamily("webqueue_refused", "Pushes refused since the start.", labels=("reason",))
         for reason, number in seen.meters.refused.items():
             refused.add_metric((reason,), number)
