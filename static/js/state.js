@@ -1,7 +1,7 @@
 // What this page knows of the queue: the newest revision of each job, and the order of those that wait.
 const SHOWN = 100; // rows a list
-const FINISHED = new Set(["done", "failed", "cancelled"]);
-const SLACK = 2 * SHOWN; // finished jobs kept of each state before the oldest are let go
+const SLACK = 2 * SHOWN; // so many are known of a list before those behind the shown ones are let go
+const BOUNDED = ["done", "failed", "cancelled", "scheduled"];
 
 export class State {
   epoch = null;
@@ -32,6 +32,7 @@ export class State {
     const whole = this.order.length >= (this.counts.todo ?? 0);
     for (const job of body.jobs.sort(byPosition)) this.take(job, whole);
     for (const id of body.forgotten) this.#forget(id);
+    this.#letGo();
     this.#refuse(body.rejections);
     this.#stand(body);
     this.progress(body.progress ?? {});
@@ -42,10 +43,9 @@ export class State {
   take(job, whole = false) {
     const known = this.jobs.get(job.id);
     if (known && known.revision > job.revision) return;
-    if (job.state === "todo") this.#enqueue(job, known, whole);
-    else if (known?.state === "todo") this.order = this.order.filter((id) => id !== job.id);
-    this.jobs.set(job.id, job);
-    if (FINISHED.has(job.state)) this.#letGo(job.state);
+    if (job.state !== "todo" && known?.state === "todo") this.order = this.order.filter((id) => id !== job.id);
+    if (job.state !== "todo" || this.#enqueue(job, known, whole)) this.jobs.set(job.id, job);
+    else this.jobs.delete(job.id);
   }
 
   progress(news) {
@@ -66,21 +66,24 @@ export class State {
     return this.rejections[0]?.id ?? 0;
   }
 
-  // Whether the head of todo ran low while more wait behind it that were never told.
+  // Whether the head of those that wait ran low while more wait behind it that were never told.
   get thin() {
-    return this.order.length < Math.min(SHOWN / 2, this.counts.todo ?? 0);
+    const low = (known, state) => known < Math.min(SHOWN / 2, this.counts[state] ?? 0);
+    return low(this.order.length, "todo") || low(this.#of("scheduled").length, "scheduled");
   }
 
   #of(state) {
     return [...this.jobs.values()].filter((job) => job.state === state);
   }
 
-  // To the tail of its priority, or back to where it stood; behind a gap (jobs never told) it is only counted.
+  // To the tail of its priority, or back to where it stood; behind a gap (jobs never told) it is only counted: false.
   #enqueue(job, known, whole) {
-    if (known?.state === "todo") return;
+    if (known?.state === "todo") return true;
     const tail = 1 + this.order.findLastIndex((id) => this.jobs.get(id).priority >= job.priority);
     const at = known?.state === "running" ? Math.min(tail, job.position - 1) : tail;
-    if (whole || at < this.order.length) this.order.splice(at, 0, job.id);
+    const told = whole || at < this.order.length;
+    if (told) this.order.splice(at, 0, job.id);
+    return told;
   }
 
   #refuse(fresh) {
@@ -93,9 +96,13 @@ export class State {
     this.jobs.delete(id);
   }
 
-  #letGo(state) {
-    const held = this.#of(state);
-    if (held.length > SLACK) for (const job of held.sort(ORDER[state]).slice(SHOWN)) this.jobs.delete(job.id);
+  // Keeps what is known within bounds, whatever comes: the first of each list.
+  #letGo() {
+    for (const id of this.order.splice(SLACK)) this.jobs.delete(id);
+    for (const state of BOUNDED) {
+      const held = this.#of(state);
+      if (held.length > SLACK) for (const job of held.sort(ORDER[state]).slice(SHOWN)) this.jobs.delete(job.id);
+    }
   }
 
   #stand(body) {

@@ -23,7 +23,9 @@ def wakeups(pid: int) -> dict[str, int]:
 def test_an_idle_server_sleeps(tmp_path: Path) -> None:
     """With a page open and jobs behind it no thread of master and worker wakes up: consumer, journal, emitter, any."""
     connected = threading.Event()
-    with Server(tmp_path, WEBQUEUE_QUEUES="default=2,mail=2", WEBQUEUE_PING_INTERVAL="300") as server:
+    with Server(
+        tmp_path, WEBQUEUE_QUEUES="default=2,mail=2", WEBQUEUE_PING_INTERVAL="300", WEBQUEUE_PING_TIMEOUT="1"
+    ) as server:
         client = socketio.Client()
         client.on("snapshot", lambda _: connected.set(), namespace="/queue")
         client.connect(server.url, namespaces=["/queue"], transports=["websocket"])

@@ -17,7 +17,7 @@ APP = """
 import threading
 from webqueue import WebQueue
 
-jobs = WebQueue(store="sqlite:///jobs.db", grace=5)
+jobs = WebQueue(store="sqlite:///jobs.db", grace=1)
 
 @jobs.handler
 def add(a: int, b: int):
@@ -67,7 +67,9 @@ class Program:
         """The answer to a push, repeated until the server is up (or back)."""
         headers = {"Prefer": f"wait={wait}", "Idempotency-Key": os.urandom(8).hex()} if wait is not None else {}
         answer = requests.Session()
-        retry = requests.adapters.Retry(total=60, connect=60, read=60, backoff_factor=0.1, backoff_max=0.5, allowed_methods=None)
+        retry = requests.adapters.Retry(
+            60, backoff_factor=0.1, backoff_max=0.5, allowed_methods=None, respect_retry_after_header=False
+        )
         answer.mount("http://", requests.adapters.HTTPAdapter(max_retries=retry))
         with answer:
             body = {"kind": kind, "payload": payload or {"a": 1, "b": 2}}
@@ -145,7 +147,7 @@ def test_flask_run_ends_gently(program):
     """SIGTERM lets go of the store, so that nothing looks like a crash."""
     server = program("-m", "flask", "run", "--port", "0")
     server.push("hold", None, seconds=60)
-    server.end()
+    assert 0 == server.end()
     again = program("-m", "flask", "run", "--port", "0")
     again.push()
     job = requests.get(again.url + "/jobs/1", timeout=PATIENCE).json()

@@ -289,6 +289,12 @@ class LocalStore:
         self._upkeep.refill_if_low(job)
         return job
 
+    def claim_now(self, group: str) -> Job | None:
+        """The head of *group*'s todo by now, without waiting; None where nothing may start."""
+        self._journal.ask(self._upkeep.promote)
+        with self.board.lock:
+            return self.board.claim(group, self._clock())
+
     def finish(self, outcome: Outcome) -> None:
         """See Store."""
         self._journal.tell(lambda batch: self._settle(batch, outcome), keep=True)

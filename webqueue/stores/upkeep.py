@@ -122,7 +122,7 @@ class Upkeep:
         with self._board.lock:
             head = self._board.due.head()
             if head is None and self._board.due.bound is not None:  # those in memory were all cancelled
-                self._soon(self._promote)
+                self._soon(self.promote)
             set_to, alarm = self._due_alarm or (None, None)
             if head is None or head.run_at == set_to:
                 return
@@ -134,9 +134,9 @@ class Upkeep:
     def _ring(self) -> None:
         with self._board.lock:
             self._due_alarm = None
-        self._soon(self._promote)
+        self._soon(self.promote)
 
-    def _promote(self, batch: Batch) -> None:
+    def promote(self, batch: Batch) -> None:
         """Those whose time has come go to the tail of todo, the earliest first."""
         now = self._clock()
         with self._board.lock:

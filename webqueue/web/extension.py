@@ -1,6 +1,7 @@
 """``WebQueue``: a registry of handlers that becomes a queue inside a Flask application."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -12,6 +13,7 @@ from webqueue.errors import NotRunning, SettingsError
 from webqueue.handlers import Handler, Handlers
 from webqueue.settings import Settings
 from webqueue.stores.base import Pushed
+from webqueue.testing import TestQueue
 from webqueue.views import JobView
 from webqueue.web import hosting
 from webqueue.web.access import Keys
@@ -38,6 +40,7 @@ class WebQueue:
         self.handlers = Handlers(self._push)
         self._settings = settings
         self._engines: list[Engine] = []
+        self._testing: Engine | None = None
 
     @overload
     def handler(self, function: Callable[P, R], /) -> Handler[P, R]: ...
@@ -76,6 +79,17 @@ class WebQueue:
 
         return decorate
 
+    @contextmanager
+    def testing(self, **settings: Any) -> Iterator[TestQueue]:
+        """Meanwhile all pushes go to a queue in memory, which runs when it is told to: see webqueue.testing."""
+        run_in = current_app._get_current_object().app_context if has_app_context() else nullcontext  # type: ignore[attr-defined]
+        with TestQueue(self.handlers, run_in, **settings) as queue:
+            before, self._testing = self._testing, queue.engine
+            try:
+                yield queue
+            finally:
+                self._testing = before
+
     def init_app(self, app: Flask, url_prefix: str = "", **settings: Any) -> None:
         """Serve the queue inside *app*, all of it under *url_prefix*, and start the consumers.
 
@@ -93,6 +107,8 @@ class WebQueue:
     @property
     def engine(self) -> Engine:
         """The engine of the application at work, or of the only one there is. Raises NotRunning."""
+        if self._testing is not None:
+            return self._testing
         if has_app_context() and ENGINE in current_app.extensions:
             return engine_of(current_app)
         if len(self._engines) == 1:

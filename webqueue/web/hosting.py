@@ -44,8 +44,10 @@ def bring_up(app: Flask, engine: Engine, close: Callable[[], None]) -> None:
     elif not _serves_nothing():
         if engine.settings.start:
             _start(engine)
-        atexit.register(end.now, DEVELOPMENT_GRACE if is_running_from_reloader() else None)
-        _stop_before_reloader(app, end)
+        atexit.register(end.now)
+        _mind_app_run(app, end)
+        if _flask_command() is not None:
+            _be_quick(end)
 
 
 class Ending:
@@ -56,6 +58,8 @@ class Ending:
         self._close = close
         self._asked = threading.Event()
         self._pid = os.getpid()
+        self.grace: float | None = None
+        """Seconds that running jobs get; None: those of the settings."""
 
     def ask(self) -> None:
         """Come to an end, beside what goes on. Safe in a signal handler: it only sets flags."""
@@ -66,10 +70,10 @@ class Ending:
         """From now on there is a thread that waits for :meth:`ask`."""
         threading.Thread(target=self._when_asked, name="webqueue-stop", daemon=True).start()
 
-    def now(self, grace: float | None = None) -> None:
-        """Stop the engine, running jobs get *grace* seconds (else the settings'); then end the sockets."""
+    def now(self) -> None:
+        """Stop the engine, then end the sockets."""
         if self._pid == os.getpid():  # at the end of a forked child there is nothing of ours to end
-            self._engine.stop(grace)
+            self._engine.stop(self.grace)
             self._close()
 
     def of_this_process(self) -> "Ending":
@@ -201,16 +205,24 @@ def _reloads(wanted: bool | None) -> bool:
     return bool(get_debug_flag() if wanted is None else wanted) and not is_running_from_reloader()
 
 
-def _stop_before_reloader(app: Flask, end: Ending) -> None:
-    """``app.run(debug=True)`` starts itself a second time: what runs here by then makes room."""
+def _mind_app_run(app: Flask, end: Ending) -> None:
+    """``app.run(debug=True)`` starts this program a second time: what runs here by then makes room."""
     run = app.run
 
     def run_alone(*arguments: Any, **options: Any) -> None:
+        _be_quick(end)
         if not is_running_from_reloader() and _will_reload(app, arguments, options):
-            end.now(DEVELOPMENT_GRACE)
+            end.now()
         run(*arguments, **options)
 
     app.run = run_alone  # type: ignore[method-assign]
+
+
+def _be_quick(end: Ending) -> None:
+    """This is a development server: it ends soon, and SIGTERM ends it as Ctrl-C does."""
+    end.grace = DEVELOPMENT_GRACE
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def _will_reload(app: Flask, arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:

@@ -63,6 +63,7 @@ class Live:
 
         def on_connect(socket: str, environ: dict[str, Any]) -> object:
             self._emitter.arrive(socket)
+            sockets.beat(eio.sockets[socket])
             if SEAT in environ:
                 environ[SEAT].taken()
             return connect(socket, environ)

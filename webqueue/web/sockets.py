@@ -4,7 +4,8 @@
 
 - simple_websocket waits without end for a silent client, and sends without end to one that does not read;
 - it checks a message's size after it was put together, and always offers permessage-deflate (64 KB made 79 MB);
-- engine.io's queue to a client has no bound.
+- engine.io's queue to a client has no bound;
+- it starts a thread for each ping, and polls all sockets to see whose pong is missing. :func:`beat` is instead of that.
 
 Framing of what is received is wsproto's; what is sent is framed here (a header of 2 to 10 bytes, and no state to share
 between the reading and the sending thread).
@@ -39,7 +40,7 @@ MAX_PIECES: Final = 1_000
 """A message may come in so many pieces."""
 MAX_PACKETS: Final = 256
 """So many packets may wait for one client..."""
-MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_BYTES: Final = 8 * 1024 * 1024
 """... or so many characters."""
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -54,6 +55,12 @@ _open_lock = threading.Lock()
 def install(server: Any) -> None:
     """Make *server* (an ``engineio.Server`` in threading mode) use the classes of this module."""
     server._async = {**server._async, "websocket": WebSocket, "queue": Outbox}
+    server.start_service_task = False
+
+
+def beat(socket: Any) -> None:
+    """Give *socket* (an ``engineio.Socket`` that is being opened) a heart: who does not answer its ping is cut."""
+    Heart(socket)
 
 
 def close_all() -> None:
@@ -62,6 +69,50 @@ def close_all() -> None:
         sockets = list(_open)
     for one in sockets:
         one.close()
+
+
+class Heart:
+    """Sends one socket its pings, in a thread that sleeps in between, and ends with the socket."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+        self._changed = threading.Condition()
+        self._answered = False
+        self._over = False
+        self._thread = threading.Thread(target=self._run, name="webqueue-heart", daemon=True)
+        # What engine.io calls once the socket is open, and at each pong; and where a socket ends, whoever ends it.
+        self._end = socket.close
+        socket.schedule_ping, socket.close = self._on_pong, self._on_close
+
+    def _on_pong(self) -> None:
+        with self._changed:
+            self._answered = True
+            self._changed.notify_all()
+            if self._thread.ident is None:
+                self._socket.last_ping = None  # engine.io's own check, at each packet sent, is not needed any more
+                self._thread.start()
+
+    def _on_close(self, *arguments: Any, **options: Any) -> None:
+        try:
+            self._end(*arguments, **options)
+        finally:
+            with self._changed:
+                self._over = True
+                self._changed.notify_all()
+
+    def _run(self) -> None:
+        server = self._socket.server
+        while not self._wait(lambda: self._over, server.ping_interval):
+            self._answered = False
+            self._socket.queue.put(packet.Packet(packet.PING))
+            if not self._wait(lambda: self._answered or self._over, server.ping_timeout):
+                self._on_close(wait=False, abort=True, reason=server.reason.PING_TIMEOUT)
+        if not self._socket.upgraded:  # else the thread of its WebSocket takes it away
+            server.sockets.pop(self._socket.sid, None)
+
+    def _wait(self, for_what: Callable[[], bool], seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(for_what, seconds)
 
 
 class Outbox(queue.Queue[Any]):
