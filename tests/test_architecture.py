@@ -18,7 +18,7 @@ PARTS: dict[str, tuple[str, str]] = {
     "handlers": ("handlers fitness", "words"),
     "stores": ("stores stores.* queues feed", "words"),
     "running": ("context attempt child processes executor consumer estimate", "words handlers stores"),
-    "engine": ("engine look recurring demo", "words handlers stores running"),
+    "engine": ("engine look recurring demo testing", "words handlers stores running"),
     "web": ("web web.*", "words handlers stores engine"),
     "server": ("web.server web.worker web.target web.sockets", "words handlers web"),
     "clients": ("client watch socket_client", "words"),

@@ -21,7 +21,7 @@ MAX_MESSAGE: Final = 2_000
 
 
 class Verdict(NamedTuple):
-    """How an attempt ended: with a ``result`` (JSON), or with a ``failure``; ``retry_after`` (s) is the handler's wish."""
+    """How an attempt ended: with a ``result`` (JSON) or a ``failure``; ``retry_after`` (s) is the handler's wish."""
 
     result: bytes | None = None
     failure: Failure | None = None

@@ -1,7 +1,7 @@
 """The other end of ``process=True``: runs handlers in a process of their own, and dies with its parent.
 
-Started by ``processes.py`` as ``python -m webqueue.child FD``; speaks over that socket. What comes: ``(Call, ...)`` once
-a job, ``"stop"`` when it is no longer wanted. What goes: ``(word, ...)``, the last of them ``done`` or ``failed``.
+Started by ``processes.py`` as ``python -m webqueue.child FD``; speaks over that socket. What comes: ``(Call, ...)``
+once a job, ``"stop"`` when it is no longer wanted. What goes: ``(word, ...)``, the last of them ``done`` or ``failed``.
 """
 
 import contextlib
@@ -88,7 +88,7 @@ def _serve(pipe: Connection, call: Call, calls: list[context.Run]) -> None:
     calls.append(run)
     try:
         handler = find(call)
-    except BaseException as error:  # the user's module does as it likes
+    except BaseException as error:  # noqa: BLE001 - the user's module does as it likes, and may well exit
         reports.send("end", judge(None, call.job, error))
         return
     reports.send("end", attempt(handler, run, contextlib.nullcontext))
@@ -102,7 +102,8 @@ def find(call: Call) -> Handler[..., Any]:
     for part in call.name.split("."):
         found = getattr(found, part)
     if not isinstance(found, Handler):
-        raise LookupError(f"{call.module}.{call.name} is not a handler: process=True needs it by that name in its module.")
+        name = f"{call.module}.{call.name}"
+        raise LookupError(f"{name} is not a handler: process=True needs it by that name in its module.")
     return found
 
 

@@ -34,8 +34,9 @@ from webqueue.timers import Timers
 __all__ = ["Engine", "Page", "Pushed"]
 
 FORKED: Final = (
-    "This process was forked from the one that set webqueue up, so it has no consumers and no store. Under gunicorn drop "
-    "--preload; or create the app with start=False and call app.extensions['webqueue'].start() in the post_fork hook."
+    "This process was forked from the one that set webqueue up, so it has no consumers and no store. Under gunicorn "
+    "drop --preload; or create the app with start=False and call app.extensions['webqueue'].start() in the post_fork "
+    "hook."
 )
 FULL: Final = "The queue is full."
 STOPPED: Final = "webqueue is not running in this process: call start() first."
@@ -47,7 +48,7 @@ def wall_clock() -> int:
 
 
 class Engine:
-    """A job queue with its consumers. Lives as long as the application; ``start`` and ``stop`` bear being called twice."""
+    """A job queue with its consumers. Lives as long as the application; ``start`` and ``stop`` may be called twice."""
 
     def __init__(
         self,
@@ -150,7 +151,7 @@ class Engine:
         self._store.drain()
 
     def stop(self, grace: float | None = None) -> None:
-        """Drain, give what runs *grace* seconds (the setting's unless given), put the rest back, and let go of the store."""
+        """Drain, give what runs *grace* seconds (or the setting's), put the rest back, and let go of the store."""
         with self._life:
             if not self._running:
                 return
@@ -232,7 +233,7 @@ class Engine:
         return answer
 
     def push_many(self, bodies: Sequence[object]) -> list[Pushed | Rejection]:
-        """Accept many in one flush; for each, in order, what became of it. Raises Unavailable: then none is accepted."""
+        """Accept many in one flush; what became of each, in order. Raises Unavailable: then none is accepted."""
         return self._push(bodies, None)
 
     def reject(self, body: object, errors: Mapping[str, Any], reason: str = "The push is unfit.") -> Rejection:
@@ -333,7 +334,7 @@ class Engine:
         return {"epoch": self.feed.epoch, **self._look.snapshot()}
 
     def changes(self, since: int) -> dict[str, Any] | None:
-        """The body of the event ``changes`` for who knows all up to *since*; None where a snapshot must be sent instead."""
+        """The body of ``changes`` for who knows all up to *since*; None where a snapshot must be sent instead."""
         self._check_open()
         frame = self._look.changes(self.feed, since)
         return None if frame is None else {"epoch": self.feed.epoch, **frame}

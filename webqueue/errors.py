@@ -16,8 +16,8 @@
         ├── StoreBusy            another process owns it
         └── StoreUnfit           it is not a file that webqueue may use
 
-What a *user's* code raises to say something to webqueue: ``Unfit`` (in a check at the door), ``Retry`` and ``Cancelled``
-(in a handler). They are signals rather than errors of webqueue's own, so they stand beside the tree.
+What a *user's* code raises to say something to webqueue: ``Unfit`` (in a check at the door), ``Retry`` and
+``Cancelled`` (in a handler). They are signals rather than errors of webqueue's own, so they stand beside the tree.
 """
 
 from collections.abc import Mapping

@@ -119,9 +119,10 @@ class Feed:
         self.poke()
 
     def since(self, seq: int) -> tuple[set[int], int] | None:
-        """The ids of what changed after change number *seq* (a rejection by its negative, 0 for a pause), and today's number.
+        """The ids of what changed after change number *seq*, and today's number.
 
-        None where that is no longer remembered, or was never given out in this epoch.
+        A rejection is told by its negative id, a pause by 0. None where *seq* is no longer remembered, or was never
+        given out in this epoch.
         """
         with self._news:
             missed = self._seq - seq

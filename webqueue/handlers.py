@@ -21,7 +21,7 @@ MAX_NAME: Final = 200
 
 
 class Push(Protocol):
-    """Takes push bodies; for each a job, or a rejection. With *alone* (there is one) a rejection is raised as Rejected."""
+    """Takes push bodies; for each a job or a rejection. With *alone* (it is one) a rejection is raised as Rejected."""
 
     def __call__(self, bodies: Sequence[Mapping[str, Any]], *, alone: bool = False) -> list[Any]:
         """Push them in one flush."""
@@ -71,7 +71,7 @@ class Handler(Generic[P, R]):
     priority: int = 0
     max_attempts: int = 3
     timeout: float | None = None
-    backoff: Backoff = Backoff()
+    backoff: Backoff = field(default_factory=Backoff)
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     give_up_on: tuple[type[BaseException], ...] = ()
     process: bool = False
@@ -97,7 +97,10 @@ class Handler(Generic[P, R]):
         return self.options().push_many(payloads)
 
     def options(self, **more: Any) -> Options:
-        """The same kind with other ``queue``, ``priority``, ``delay``, ``run_at``, ``max_attempts``, ``timeout``, ``unique_key``."""
+        """The same kind, pushed with other values than its own.
+
+        They are ``queue``, ``priority``, ``delay``, ``run_at``, ``max_attempts``, ``timeout`` and ``unique_key``.
+        """
         return Options(self.kind, more, self.push_bodies)
 
     @property
@@ -149,7 +152,7 @@ class Handlers:
         return self._limits
 
     def every(self, kind: str, every: str | float, **more: Any) -> None:
-        """Push *kind* at each time of the cron expression *every*, or every so many seconds. See Rule; SettingsError."""
+        """Push *kind* when the cron expression *every* says so, or every so many seconds. See Rule; SettingsError."""
         rule = Rule(kind, every, **more)
         if rule.name in (other.name for other in self.rules):
             raise SettingsError(f"{kind!r} recurs at {every!r} already.")
@@ -165,14 +168,14 @@ class Handlers:
         rate: str | None = None,
         **options: Any,
     ) -> Handler[P, R]:
-        """*function* does the work of *kind* (its own name unless given). Raises SettingsError for what makes no sense."""
+        """*function* does the work of *kind* (its name unless given). Raises SettingsError for what makes no sense."""
         name = kind or function.__name__
         if name in self._by_kind:
             raise SettingsError(f"Two handlers are named {name!r}: give one of them another kind.")
         if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
             raise SettingsError(f"A kind has 1 to {MAX_NAME} printable characters, {name[:40]!r} has not.")
         if options.get("process") and "<" in function.__qualname__:
-            raise SettingsError(f"process=True needs a function at the top of a module, {function.__qualname__} is not.")
+            raise SettingsError(f"process=True needs a function at a module's top, {function.__qualname__} is not.")
         handler = Handler(
             name,
             function,

@@ -209,7 +209,7 @@ class Look:
         gauges = [
             ("consumers", "Consumer threads that are alive.", seen["consumers"]["alive"]),
             ("consumers_busy", "Consumer threads that run a job.", seen["consumers"]["busy"]),
-            ("oldest_todo_seconds", "Age of the oldest job that waits in memory for its start.", seen["oldest_todo_age"] or 0),
+            ("oldest_todo_seconds", "Age of the oldest job that waits in memory.", seen["oldest_todo_age"] or 0),
             ("paused", "1 while the whole queue is paused.", float(seen["paused"])),
             ("store_bytes", "Bytes of the store on disk.", self._store.tables.size() or 0),
         ]

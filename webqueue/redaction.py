@@ -1,4 +1,4 @@
-"""What must not be shown: values under names that tell a secret, and fields that a schema marks with ``secret=True``."""
+"""What must not be shown: values under names that tell a secret, and fields that a schema marks ``secret=True``."""
 
 import json
 import re

@@ -6,8 +6,8 @@
     def tell_us(engine, job):
         ...
 
-The sender is the engine, ``job`` the job after the step. Receivers are called in order, in one thread of their own, after
-the step is durable; while nobody is connected the thread is not even started.
+The sender is the engine, ``job`` the job after the step. Receivers are called in order, in one thread of their own,
+after the step is durable; while nobody is connected the thread is not even started.
 """
 
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger("webqueue")
 
 _namespace = Namespace()
 job_waits = _namespace.signal("job-waits", "It is todo: accepted, due, retried or put back.")
-job_scheduled = _namespace.signal("job-scheduled", "It waits for its time: pushed with a delay, or failed and to be tried again.")
+job_scheduled = _namespace.signal("job-scheduled", "It waits for its time: delayed, or failed and to be tried again.")
 job_started = _namespace.signal("job-started", "A consumer has claimed it.")
 job_done = _namespace.signal("job-done", "Its handler returned.")
 job_failed = _namespace.signal("job-failed", "Its last attempt failed.")

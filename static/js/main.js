@@ -20,7 +20,7 @@ const $ = (id) => document.getElementById(id);
 const state = new State();
 let frame = 0;
 let told = 0;
-let asked = 0;
+let asking = 0;
 
 function redraw() {
   frame ||= requestAnimationFrame(draw);
@@ -43,16 +43,12 @@ function draw() {
 
 // What the snapshot could not hold: the rest of todo's head, and a tab whose jobs are older than the newest hundred.
 function fillUp() {
-  if (live.word !== "connected" || performance.now() - asked < ASK_AGAIN) return;
-  if (state.thin) return ask(() => live.ask("resync"));
   const name = tab();
-  const missing = Math.min(100, state.counts[name] ?? 0) - state.list(name).length;
-  if (missing > 0 && name !== "scheduled") ask(() => call("GET", `/jobs?state=${name}&limit=100`).then((page) => page.jobs.forEach(takeWhole)));
-}
-
-async function ask(question) {
-  asked = performance.now();
-  await question().then(redraw, () => {});
+  const missing = Math.min(100, state.counts[name] ?? 0) > state.list(name).length;
+  if (live.word !== "connected" || asking || !(state.thin || missing)) return;
+  asking = setTimeout(() => { asking = 0; redraw(); }, ASK_AGAIN);
+  const question = state.thin ? live.ask("resync") : call("GET", `/jobs?state=${name}&limit=100`).then((page) => page.jobs.forEach(takeWhole));
+  question.then(redraw, () => {});
 }
 
 function takeWhole(whole) {

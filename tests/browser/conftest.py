@@ -1,4 +1,4 @@
-"""A real server on a free port, and Debian's Chromium in front of it. Whatever the browser complains about fails the test."""
+"""A real server on a free port, and Debian's Chromium in front of it. Whatever it complains about fails the test."""
 
 import json
 import shutil
@@ -242,7 +242,8 @@ def count(page: Page, state: str) -> Any:
 
 PICTURE = """() => Object.fromEntries([...document.querySelectorAll(".panel")].map((panel) => [panel.id, {
   rows: [...panel.querySelectorAll("tbody tr")].map((row) => [row.dataset.id, row.dataset.state,
-    ...["kind", "overdue", "tries", "note", "preview", "percent", "faults"].map((name) => row.querySelector(`[data-f="${name}"]`)?.textContent.replace(/\\s+/g, " ").trim())]),
+    ...["kind", "overdue", "tries", "note", "preview", "percent", "faults"].map(
+      (name) => row.querySelector(`[data-f="${name}"]`)?.textContent.replace(/\\s+/g, " ").trim())]),
   more: panel.querySelector(".more").hidden ? "" : panel.querySelector(".more").textContent,
   count: document.querySelector(`#counts [data-state="${panel.id}"] .number`).textContent,
 }]))"""

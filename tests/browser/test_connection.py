@@ -8,7 +8,7 @@ from tests.browser.conftest import Site, count, picture, row, visit
 
 
 def test_the_words_tell_when_the_server_goes_and_comes_back(site: Site, page: Page, context: BrowserContext) -> None:
-    """Connected, reconnecting with its age, connected: in the line, the title and the icon; then the page is as a fresh one."""
+    """Connected, reconnecting with its age, connected: in line, title and icon; then the page is as a fresh one."""
     visit(page, site)
     done = site.push("echo", name="before")
     expect(row(page, "done", done)).to_be_visible()
@@ -80,15 +80,22 @@ def test_a_browser_without_network_says_so_at_once(site: Site, page: Page, conte
 
 RULES = """async (url) => {
   const { State } = await import(url);
-  const job = (id, state, revision = 1, more = {}) => ({ id, state, revision, priority: 0, position: null, kind: "k", ...more });
-  const body = (more) => ({ epoch: "e", counts: { todo: 2 }, paused: false, paused_queues: {}, jobs: [], rejections: [], forgotten: [], ...more });
+  const job = (id, state, revision = 1, more = {}) =>
+    ({ id, state, revision, priority: 0, position: null, kind: "k", ...more });
+  const body = (more) => ({
+    epoch: "e", counts: { todo: 2 }, paused: false, paused_queues: {}, jobs: [], rejections: [], forgotten: [], ...more,
+  });
   const state = new State();
   const ids = (name) => state.list(name).map((one) => one.id);
-  state.snapshot({ ...body({ seq: 5 }), todo: [job(1, "todo"), job(2, "todo")], scheduled: [], running: [], finished: [] });
+  const todo = [job(1, "todo"), job(2, "todo")];
+  state.snapshot({ ...body({ seq: 5 }), todo, scheduled: [], running: [], finished: [] });
   const said = [];
-  said.push(state.changes(body({ from: 7, seq: 8 })), state.changes({ ...body({ from: 5, seq: 6 }), epoch: "f" }), state.seq);
-  said.push(state.changes(body({ from: 5, seq: 6, counts: { todo: 1 }, jobs: [job(1, "running", 2)] })), ids("todo"), ids("running"));
-  said.push(state.changes(body({ from: 4, seq: 7, counts: { todo: 2 }, jobs: [job(1, "todo", 1), job(3, "todo", 1, { priority: 9 })] })), ids("todo"), ids("running"));
+  said.push(state.changes(body({ from: 7, seq: 8 })));
+  said.push(state.changes({ ...body({ from: 5, seq: 6 }), epoch: "f" }), state.seq);
+  const claimed = [job(1, "running", 2)];
+  said.push(state.changes(body({ from: 5, seq: 6, counts: { todo: 1 }, jobs: claimed })), ids("todo"), ids("running"));
+  const late = [job(1, "todo", 1), job(3, "todo", 1, { priority: 9 })];
+  said.push(state.changes(body({ from: 4, seq: 7, counts: { todo: 2 }, jobs: late })), ids("todo"), ids("running"));
   said.push(state.changes(body({ from: 7, seq: 8, forgotten: [2] })), ids("todo"), state.seq);
   return said;
 }"""

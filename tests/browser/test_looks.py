@@ -60,11 +60,23 @@ FAINT = """() => {
     canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
     return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
   };
-  const light = (c) => c.map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = (e) => { const chain = []; for (let at = e; at; at = at.parentElement) chain.unshift(getComputedStyle(at).backgroundColor); return chain.reduce((under, color) => rgb(color, under), [255, 255, 255]); };
+  const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const light = (c) => c.reduce((sum, v, i) => sum + linear(v / 255) * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => {
+    const chain = [];
+    for (let at = e; at; at = at.parentElement) chain.unshift(getComputedStyle(at).backgroundColor);
+    return chain.reduce((under, color) => rgb(color, under), [255, 255, 255]);
+  };
+  const contrast = (e) => {
+    const under = ground(e), [a, b] = [light(rgb(getComputedStyle(e).color, under)), light(under)];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  };
   document.getAnimations().forEach((a) => a.finish());
-  const texts = [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility({ opacityProperty: true }) && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()));
-  return texts.map((e) => { const under = ground(e), [a, b] = [light(rgb(getComputedStyle(e).color, under)), light(under)]; return [e.textContent.slice(0, 40), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; }).filter(([, ratio]) => ratio < 4.5);
+  return [...document.querySelectorAll("body *")]
+    .filter((e) => e.checkVisibility({ opacityProperty: true }))
+    .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+    .map((e) => [e.textContent.slice(0, 40), contrast(e)])
+    .filter(([, ratio]) => ratio < 4.5);
 }"""
 
 

@@ -51,5 +51,6 @@ def test_an_empty_queue_shows_a_line_that_works(site: Site, plain: Page) -> None
 
     plain.goto(site.url)
     line = plain.locator("#welcome .shell code").inner_text()
-    answer = subprocess.run(["sh", "-c", f"{line} -s -o /dev/null -w '%{{http_code}}'"], capture_output=True, text=True, timeout=10, check=True)
+    command = f"{line} -s -o /dev/null -w '%{{http_code}}'"
+    answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=10, check=True)
     assert answer.stdout == "202"

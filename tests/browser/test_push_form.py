@@ -68,7 +68,7 @@ def test_a_rejection_is_fixed_and_pushed_again(site: Site, page: Page) -> None:
 
 
 def test_a_payload_can_be_written_as_json(site: Site, page: Page) -> None:
-    """A kind without a schema, or whoever prefers it: an editor, and what is not JSON is said before anything is sent."""
+    """A kind without a schema, or whoever prefers it: an editor; what is not JSON is said before anything is sent."""
     opened(page, site, "echo")
     editor = page.get_by_label("payload", exact=True)
     editor.fill("{oops")

@@ -1,5 +1,6 @@
 """The core as one object, on each kind of store."""
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -172,7 +173,7 @@ def test_outcomes_survive_every_stop(make_engine: MakeEngine, ran: "queue.Simple
 
 @ON_DISK
 def test_stop_puts_back_what_does_not_end(make_engine: MakeEngine, gate: Gate, handlers: Handlers) -> None:
-    """What runs beyond the grace period goes back to the front, without using an attempt; a late end changes nothing."""
+    """What runs beyond the grace period goes back to the front and uses no attempt; a late end changes nothing."""
     engine = make_engine(consumers=2)
     first, second = _push(engine, "gate"), _push(engine, "gate")
     third = _push(engine)
@@ -314,10 +315,12 @@ def test_whatever_is_pushed_is_rejected_not_an_error(engine: Engine, body: Any) 
 @pytest.mark.parametrize("key", ["\ud800", "\0", "ä" * 1000])
 def test_odd_unique_keys(engine: Engine, key: str) -> None:
     """A key that can be stored is; one that can't is refused alone, and the queue goes on."""
+    refusal: Exception | None = None
     try:
         _push(engine, unique_key=key)
     except Exception as error:  # noqa: BLE001 - whichever it is, it must not be a broken store
-        assert "stored" in str(error) or isinstance(error, Rejected)
+        refusal = error
+    assert refusal is None or "stored" in str(refusal) or isinstance(refusal, Rejected)
     _finished(engine, _push(engine).id)
     assert [] == engine.ready()
 
@@ -388,17 +391,20 @@ def test_max_todo_is_exact(make_engine: MakeEngine, gate: Gate) -> None:
     _push(engine, "gate")
     assert gate.entered.wait(PATIENCE)
 
+    waits: list[float] = []
+
     def push(_: int) -> int:
         accepted = 0
         for _ in range(10):
             try:
                 accepted += engine.push({"kind": "echo"}).fresh
             except QueueFull as full:
-                assert 1 <= full.retry_after <= 60
+                waits.append(full.retry_after)
         return accepted
 
     with ThreadPoolExecutor(12) as hands:
         assert 50 == sum(hands.map(push, range(12)))
+    assert all(1 <= seconds <= 60 for seconds in waits)
     assert 50 == engine.overview()["counts"]["todo"]
     answers = engine.push_many([{"kind": "echo"}] * 3)
     assert all(isinstance(answer, Rejection) for answer in answers)
@@ -589,7 +595,7 @@ def test_a_retry_or_push_of_an_unknown_kind(make_engine: MakeEngine, store_url: 
 
 
 def test_cancel_a_running_job(make_engine: MakeEngine, handlers: Handlers, gate: Gate) -> None:
-    """A running job is asked to stop, and ends cancelled at its next look; even where it was asked right at its start."""
+    """A running job is asked to stop, and ends cancelled at its next look; even if it was asked right at its start."""
 
     def endless() -> None:
         while True:
@@ -768,32 +774,32 @@ class Client:
         self.rejections |= {one["id"] for one in frame["rejections"]}
 
 
+def _bustle(engine: Engine, thread: int) -> None:
+    """Take each kind of step, several times over."""
+    for number in range(12):
+        pushed = engine.push({"kind": "boom" if number % 5 == 4 else "echo", "priority": number % 2})
+        later = engine.push({"kind": "echo", "delay": 1000 if number % 2 else 0.01})
+        if number % 3 == 0:
+            with contextlib.suppress(StateConflict):
+                engine.cancel(later.job.id)
+                if number % 2:
+                    engine.retry(later.job.id)
+        if number % 4 == 0 and engine.wait(pushed.job.id, PATIENCE).finished:
+            engine.forget(pushed.job.id)
+        if number % 6 == 0:
+            with pytest.raises(Rejected):
+                engine.push({"kind": "nope"})
+        engine.pause(f"q{thread}")
+        engine.resume(f"q{thread}")
+
+
 def test_changes_over_a_snapshot_are_a_fresh_snapshot(make_engine: MakeEngine) -> None:
     """Whoever replays the changes over an old snapshot sees what a newcomer sees: without holes, whenever they look."""
     engine = make_engine(consumers=3)
     client = Client(engine)
 
-    def work(thread: int) -> None:
-        for number in range(12):
-            pushed = engine.push({"kind": "boom" if number % 5 == 4 else "echo", "priority": number % 2})
-            later = engine.push({"kind": "echo", "delay": 1000 if number % 2 else 0.01})
-            if number % 3 == 0:
-                try:
-                    engine.cancel(later.job.id)
-                    if number % 2:
-                        engine.retry(later.job.id)
-                except StateConflict:
-                    pass
-            if number % 4 == 0 and engine.wait(pushed.job.id, PATIENCE).finished:
-                engine.forget(pushed.job.id)
-            if number % 6 == 0:
-                with pytest.raises(Rejected):
-                    engine.push({"kind": "nope"})
-            engine.pause(f"q{thread}")
-            engine.resume(f"q{thread}")
-
     with ThreadPoolExecutor(4) as hands:
-        futures = [hands.submit(work, thread) for thread in range(4)]
+        futures = [hands.submit(_bustle, engine, thread) for thread in range(4)]
         while not all(future.done() for future in futures):
             client.catch_up()
         for future in futures:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -115,7 +115,9 @@ def _raiser(error: BaseException) -> Callable[[], None]:
     return handler
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), StopIteration()])
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), StopIteration()]
+)
 def test_whatever_is_raised_is_a_failure(stand: Stand, error: BaseException) -> None:
     """An exception, even one that ends threads or processes, ends the attempt alone."""
     job = stand.run(_raiser(error), max_attempts=1)
@@ -141,7 +143,9 @@ def test_retry_on_and_give_up_on(stand: Stand) -> None:
     assert State.FAILED == stand.run(_raiser(SystemExit())).state
 
 
-@pytest.mark.parametrize(("after", "seconds"), [(60, 60), (0, 0), (-5, 0), (0.5, 0.5), (1e30, TEN_YEARS), (float("inf"), TEN_YEARS)])
+@pytest.mark.parametrize(
+    ("after", "seconds"), [(60, 60), (0, 0), (-5, 0), (0.5, 0.5), (1e30, TEN_YEARS), (float("inf"), TEN_YEARS)]
+)
 def test_retry_asks_for_a_time(stand: Stand, after: float, seconds: float) -> None:
     """``Retry`` says when, in spite of ``give_up_on``; whatever number it says can be kept."""
     job = stand.run(_raiser(Retry(after)), give_up_on=Exception)
@@ -167,7 +171,9 @@ def test_retry_without_a_number_is_a_failure_like_others(stand: Stand, after: An
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), [float("inf")], {1, 2}, object(), b"x", "\ud800", {(1,): 2}, "x" * MAX_RESULT], ids=lambda v: repr(v)[:20]
+    "value",
+    [float("nan"), [float("inf")], {1, 2}, object(), b"x", "\ud800", {(1,): 2}, "x" * MAX_RESULT],
+    ids=lambda v: repr(v)[:20],
 )
 def test_a_result_that_is_not_json_fails_at_once(stand: Stand, value: Any) -> None:
     """NaN, sets, lone surrogates, too large a result: failed without another attempt, as ``NotJSON``."""
@@ -252,10 +258,8 @@ def test_a_swallowed_timeout(stand: Stand) -> None:
     """A handler that catches everything ends as it likes, but only once is anything raised in it."""
 
     def handler() -> str:
-        try:
+        with suppress(BaseException):  # as bad handlers do
             _spin()
-        except BaseException:  # noqa: BLE001 - as bad handlers do
-            pass
         return "ended"
 
     assert b'"ended"' == stand.run(handler, timeout=0.05).result
@@ -276,7 +280,7 @@ def test_overdue_while_it_can_not_be_interrupted(stand: Stand) -> None:
 
 
 def test_a_timeout_never_hits_the_next_job(stand: Stand) -> None:
-    """However close a job's end is to its timeout, nothing is raised afterwards: neither in the consumer nor in the next."""
+    """However close a job's end is to its timeout, nothing is raised later: neither in the consumer nor in the next."""
 
     def close_call(seconds: float) -> str:
         deadline = time.monotonic() + seconds

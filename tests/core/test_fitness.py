@@ -143,7 +143,8 @@ def test_due_times(fitness: Fitness) -> None:
     assert (State.SCHEDULED, NOW + 1_500_000) == ((job := _push(fitness, delay=1.5)).state, job.run_at)
     assert (State.TODO, None) == ((job := _push(fitness, delay=0)).state, job.run_at)
     later = datetime.fromtimestamp(NOW / 1e6, UTC) + timedelta(hours=1)
-    assert (State.SCHEDULED, NOW + 3_600_000_000) == ((job := _push(fitness, run_at=later.isoformat())).state, job.run_at)
+    job = _push(fitness, run_at=later.isoformat())
+    assert (State.SCHEDULED, NOW + 3_600_000_000) == (job.state, job.run_at)
     assert State.TODO == _push(fitness, run_at="2001-01-01T00:00:00+02:00").state
     assert {"run_at"} == set(_unfit(fitness, {"kind": "echo", "delay": 1, "run_at": later.isoformat()}))
 

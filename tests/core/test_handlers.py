@@ -81,7 +81,8 @@ def test_one_exception_class_is_enough() -> None:
     """``retry_on`` and ``give_up_on`` take a class or several."""
     handler = Handlers().register(_plain, retry_on=(OSError, ValueError), give_up_on=FileNotFoundError)
 
-    assert [True, True, False, False] == [handler.may_retry(e) for e in (OSError(), ValueError(), FileNotFoundError(), KeyError())]
+    errors = (OSError(), ValueError(), FileNotFoundError(), KeyError())
+    assert [True, True, False, False] == [handler.may_retry(error) for error in errors]
 
 
 def test_schema_of_the_signature() -> None:
@@ -93,8 +94,10 @@ def test_schema_of_the_signature() -> None:
     schema = Handlers().register(handler).schema
     assert schema is not None
     assert {"a": 1, "b": 2.0, "g": [1]} == schema.load({"a": 1, "b": 2, "g": [1]})
-    for bad in ({"b": 1.0}, {"a": "1", "b": 1.0}, {"a": 1.5, "b": 1.0}, {"a": 1, "b": "x"}, {"a": 1, "b": 1.0, "z": 1},
-                {"a": None, "b": 1.0}, {"a": 1, "b": 1.0, "c": 5}, {"a": 1, "b": 1.0, "e": {}}, {"a": 1, "b": 1.0, "f": []}):  # fmt: skip
+    for bad in (
+        {"b": 1.0}, {"a": "1", "b": 1.0}, {"a": 1.5, "b": 1.0}, {"a": 1, "b": "x"}, {"a": 1, "b": 1.0, "z": 1},
+        {"a": None, "b": 1.0}, {"a": 1, "b": 1.0, "c": 5}, {"a": 1, "b": 1.0, "e": {}}, {"a": 1, "b": 1.0, "f": []},
+    ):  # fmt: skip
         with pytest.raises(ValidationError):
             schema.load(bad)
 

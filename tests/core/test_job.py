@@ -6,7 +6,18 @@ from collections.abc import Callable
 import pytest
 
 from webqueue.errors import StateConflict
-from webqueue.job import FINISHED, KEPT_ATTEMPTS, MAX_CRASHES, TRANSITIONS, WAITING, Attempt, Failure, Job, Progress, State
+from webqueue.job import (
+    FINISHED,
+    KEPT_ATTEMPTS,
+    MAX_CRASHES,
+    TRANSITIONS,
+    WAITING,
+    Attempt,
+    Failure,
+    Job,
+    Progress,
+    State,
+)
 
 ERROR = Failure("ValueError", "no", "Traceback")
 VERBS: dict[str, Callable[[Job], Job]] = {
@@ -22,7 +33,9 @@ VERBS: dict[str, Callable[[Job], Job]] = {
 
 
 def _job(state: State = State.TODO, **more: object) -> Job:
-    fields = {"id": 7, "kind": "echo", "payload": b"{}", "queue": "default", "priority": 0, "place": 1, "max_attempts": 3}
+    fields = {
+        "id": 7, "kind": "echo", "payload": b"{}", "queue": "default", "priority": 0, "place": 1, "max_attempts": 3,
+    }  # fmt: skip
     return Job(state=state, created_at=1, **(fields | more))  # type: ignore[arg-type]
 
 

@@ -8,7 +8,13 @@ from webqueue.limits import Limit, Rate
 
 @pytest.mark.parametrize(
     ("text", "rate"),
-    [("10/m", Rate(10, 60)), ("5/30s", Rate(5, 30)), ("1 / s", Rate(1, 1)), ("100/h", Rate(100, 3600)), ("2/d", Rate(2, 86400))],
+    [
+        ("10/m", Rate(10, 60)),
+        ("5/30s", Rate(5, 30)),
+        ("1 / s", Rate(1, 1)),
+        ("100/h", Rate(100, 3600)),
+        ("2/d", Rate(2, 86400)),
+    ],
 )
 def test_rates_are_read(text: str, rate: Rate) -> None:
     """So many within a unit, or within several."""

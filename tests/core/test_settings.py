@@ -86,8 +86,10 @@ def test_yes_or_no(text: str, value: bool) -> None:
 
 def test_queues_win_over_consumers() -> None:
     """``queues`` says who serves what; ``consumers`` is only the number of ``default`` where that is not listed."""
-    assert {"default": 2, "mail": 4} == Settings.read({"consumers": 2, "queues": " mail=4 ,"}, {}, {}).consumers_by_queue()
-    assert {"default": 3, "b c": 0} == Settings.read({"consumers": 2, "queues": "default=3,b c=0"}, {}, {}).consumers_by_queue()
+    unlisted = Settings.read({"consumers": 2, "queues": " mail=4 ,"}, {}, {})
+    listed = Settings.read({"consumers": 2, "queues": "default=3,b c=0"}, {}, {})
+    assert {"default": 2, "mail": 4} == unlisted.consumers_by_queue()
+    assert {"default": 3, "b c": 0} == listed.consumers_by_queue()
 
 
 def test_tokens() -> None:

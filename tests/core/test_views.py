@@ -8,9 +8,9 @@ from webqueue.job import Attempt, Failure, Job, LogLine, Progress, Rejection, St
 from webqueue.views import JobView, error_json, iso, job_json, job_summary, log_json, progress_json, rejection_json
 
 WHOLE = {
-    "id", "kind", "payload", "queue", "priority", "state", "position", "starts_in", "attempt", "max_attempts", "crashes",
-    "timeout", "progress", "result", "error", "unique_key", "run_at", "created_at", "started_at", "finished_at", "revision",
-    "overdue", "waiting_for", "history",
+    "id", "kind", "payload", "queue", "priority", "state", "position", "starts_in", "attempt", "max_attempts",
+    "crashes", "timeout", "progress", "result", "error", "unique_key", "run_at", "created_at", "started_at",
+    "finished_at", "revision", "overdue", "waiting_for", "history",
 }  # fmt: skip
 ERROR = Failure("ValueError", "no", "Traceback")
 JOB = Job(

@@ -60,7 +60,11 @@ def _play(engine: Engine, dice: random.Random, ended: Counter) -> int:
         pushed = 0
         for _ in range(6):
             what = mine.random()
-            body = {"kind": mine.choice(kinds), "queue": mine.choice(("default", "mail", "x")), "priority": mine.choice((0, 1))}
+            body = {
+                "kind": mine.choice(kinds),
+                "queue": mine.choice(("default", "mail", "x")),
+                "priority": mine.choice((0, 1)),
+            }
             if what < 0.6:
                 engine.push(body)
                 pushed += 1
@@ -115,9 +119,10 @@ def _round(seed: int, url: str) -> None:
         for _ in range(3):
             _play(engine, dice, ended)
             assert _settles(engine), f"seed {seed}: {engine.overview()['counts']} beside idle consumers"
-        counts = engine.overview()
-        assert counts["totals"]["accepted"] == sum(counts["totals"][state] for state in ("done", "failed")) + counts["counts"]["cancelled"]
-        assert ended.number == counts["totals"]["done"], "each ran once"
+        overview = engine.overview()
+        totals = overview["totals"]
+        assert totals["accepted"] == totals["done"] + totals["failed"] + overview["counts"]["cancelled"]
+        assert ended.number == totals["done"], "each ran once"
     finally:
         engine.stop(grace=PATIENCE)
 
@@ -135,6 +140,14 @@ def _settles(engine: Engine) -> bool:
     return False
 
 
+def _noting(thread: int, number: int) -> Callable[[list[Any]], int]:
+    def call(written: list[Any]) -> int:
+        written.append((thread, number))
+        return number
+
+    return call
+
+
 def test_tickets_are_never_lost(frantic: None) -> None:
     """Whoever asks or tells a journal from whatever thread is answered, in the order of their own calls."""
     written: list[Any] = []
@@ -148,7 +161,7 @@ def test_tickets_are_never_lost(frantic: None) -> None:
 
     def hand_in(thread: int) -> None:
         for number in range(300):
-            call: Callable[[Any], Any] = lambda batch, number=number: batch.append((thread, number)) or number  # type: ignore[misc]
+            call = _noting(thread, number)
             if number % 3:
                 journal.tell(call, keep=True)
             else:

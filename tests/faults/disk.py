@@ -85,7 +85,7 @@ class Disk:
             self._durable[path] = self._seen[path]
 
     def rebuild(self, into: Path, chance: random.Random | None = None) -> None:
-        """Write the files as they are after a power cut now: only what is flushed, or by *chance* some of the rest too."""
+        """Write the files as they are after a power cut now: only what is flushed, or by *chance* some of the rest."""
         into.mkdir(exist_ok=True)
         for old in into.iterdir():
             old.unlink()

@@ -40,7 +40,7 @@ class Space:
 
 
 class Limit:
-    """A limit to the size of files (RLIMIT_FSIZE), for who may not mount: no file of this process may grow past *left*."""
+    """A limit to the size of files (RLIMIT_FSIZE), for who may not mount: no file of this process grows past *left*."""
 
     def __init__(self, _: Path) -> None:
         self._before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,7 +1,8 @@
 """The ledger that all fault tests share: what was asked, what was answered, what is there afterwards.
 
 Whoever pushes notes its intent before and the answer after; every handler notes its start and its end. A note is one
-``write`` to a file opened with ``O_APPEND``: notes of all processes stand in one order, and a killed process loses none.
+``write`` to a file opened with ``O_APPEND``: notes of all processes stand in one order, and a killed process loses
+none.
 """
 
 import json

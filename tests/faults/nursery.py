@@ -42,7 +42,9 @@ class Nursery:
     def __enter__(self) -> "Nursery":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._process.communicate(timeout=PATIENCE * 2)
         self._errors.close()
 

@@ -1,9 +1,11 @@
 """What the children of the nursery do: rounds that are killed, and rounds that see what is left."""
 
 import fcntl
+import gc
 import itertools
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +14,7 @@ from tests.faults.ledger import Ledger
 from tests.faults.nursery import Ready
 from webqueue.context import current_job
 from webqueue.engine import Engine
-from webqueue.errors import Unavailable
+from webqueue.errors import NotRunning, Unavailable
 from webqueue.handlers import Handlers
 from webqueue.settings import Settings
 from webqueue.stores.recorder import Recorder
@@ -100,16 +102,17 @@ def push_load(ready: Ready, store: str, ledger_path: str, name: str, early: bool
             if not number:
                 ready()
 
-    def bulk() -> None:
-        for number in itertools.count():
-            push_many(engine, ledger, [f"{name}.bulk.{number}.{one}" for one in range(MANY)])
-
     threads = [threading.Thread(target=pusher, args=(thread,), daemon=True) for thread in range(PUSHERS)]
-    threads.append(threading.Thread(target=bulk, daemon=True))
+    threads.append(threading.Thread(target=_push_in_bulk, args=(engine, ledger, name), daemon=True))
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def _push_in_bulk(engine: Engine, ledger: Ledger, name: str) -> None:
+    for number in itertools.count():
+        push_many(engine, ledger, [f"{name}.bulk.{number}.{one}" for one in range(MANY)])
 
 
 def run_until_killed(ready: Ready, store: str, ledger_path: str, locks: str, consumers: int) -> None:
@@ -154,3 +157,62 @@ def die_once_recovered(ready: Ready, store: str) -> None:
     """Die as soon as the crashes that the last death meant are committed, before the flight recorder is cleared."""
     Recorder.clear = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
     start_only(ready, store)
+
+
+def die_before_child(ready: Ready, store: str, ledger_path: str) -> None:
+    """Fork under load; the child says what a push to its copy gives, and lives on; the parent is killed."""
+    ledger = Ledger(Path(ledger_path))
+    engine = engine_on(store, noting(ledger), consumers=0)
+    engine.start()
+    for number in range(20):
+        push(engine, ledger, f"before.{number}")
+    told, tell = os.pipe()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        ledger.note("child", os.getpid(), _refusal(engine))
+        os.write(tell, b".")
+        while True:
+            signal.pause()
+    os.read(told, 1)
+    os.kill(os.getpid(), signal.SIGKILL)
+    ready()
+
+
+def fork_under_load(ready: Ready, store: str, ledger_path: str, forks: int) -> None:
+    """Push from threads, and fork meanwhile; each child drops its copy and exits, with all that Python does then."""
+    ledger = Ledger(Path(ledger_path))
+    engine = engine_on(store, noting(ledger))
+    engine.start()
+    over = threading.Event()
+
+    def pusher(thread: int) -> None:
+        for number in itertools.count():
+            if over.is_set():
+                return
+            push(engine, ledger, f"{thread}.{number}")
+
+    threads = [threading.Thread(target=pusher, args=(thread,)) for thread in range(PUSHERS)]
+    for thread in threads:
+        thread.start()
+    for _ in range(forks):
+        pid = os.fork()
+        if pid == 0:
+            refusal = _refusal(engine)
+            engine.stop()
+            del engine
+            gc.collect()
+            os._exit(0 if "post_fork" in refusal else 1)
+        ledger.note("child", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    over.set()
+    for thread in threads:
+        thread.join()
+    engine.stop()
+    ready()
+
+
+def _refusal(engine: Engine) -> str:
+    try:
+        engine.push({"kind": "work"})
+    except NotRunning as error:
+        return str(error)
+    return "accepted"

@@ -15,7 +15,7 @@ INSTALL: Final = "this test needs strace: apt-get update && apt-get install -y -
 RECORDED: Final = "openat,close,pwrite64,write,fdatasync,fsync,ftruncate,unlink,unlinkat,rename,renameat,renameat2"
 
 _LINE: Final = re.compile(r"^(\d+) +(.*)$")
-_CALL: Final = re.compile(r"^(\w+)\((.*)\) += (-?\d+)(.*)$")
+_CALL: Final = re.compile(r"^(\w+)\((.*)\) += (-?\d+).*$")
 _STRING: Final = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
 
@@ -43,7 +43,7 @@ def traced(
     only: Sequence[Path] = (),
     timeout: float = 60,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run ``python -m module arguments`` under strace. *inject*: an error for calls; *only* these files are looked at."""
+    """Run ``python -m module arguments`` under strace. *inject*: an error for calls; *only*: what is looked at."""
     assert shutil.which("strace"), INSTALL
     command = ["strace", "-f", "--seccomp-bpf", "-qq", "-xx", "-s", "2000000", "-o", str(log), "-e", f"trace={calls}"]
     if inject is not None:
@@ -57,7 +57,7 @@ def traced(
 
 
 def recorded(log: Path, folder: Path) -> Iterator[Call]:
-    """The calls that concern files below *folder*, in order: a write to the ledger when it began, others when they ended."""
+    """The calls on files below *folder*, in order: a write to the ledger when it began, others when they ended."""
     open_files: dict[int, str] = {}
     begun: dict[str, str] = {}
     with log.open(encoding="ascii", errors="replace") as lines:
@@ -75,9 +75,10 @@ def recorded(log: Path, folder: Path) -> Iterator[Call]:
 
 
 def _understood(found: "re.Match[str]", open_files: dict[int, str]) -> Call | None:
-    name, words, result, rest = found.groups()
+    name, words, result = found.groups()
     strings = [bytes.fromhex(text.replace("\\x", "")) for text in _STRING.findall(words)]
-    numbers = [int(word) for word in re.sub(_STRING, "", words).replace(" ", "").split(",") if word.lstrip("-").isdigit()]
+    plain = re.sub(_STRING, "", words).replace(" ", "").split(",")
+    numbers = [int(word) for word in plain if word.lstrip("-").isdigit()]
     code, failed = int(result), int(result) < 0
     if name == "openat":
         if not failed:
@@ -91,7 +92,10 @@ def _understood(found: "re.Match[str]", open_files: dict[int, str]) -> Call | No
         return Call("unlink", strings[0].decode(), b"", 0, "", failed)
     if name.startswith("rename"):
         return Call("rename", strings[0].decode(), b"", 0, strings[1].decode(), failed)
-    file = open_files.get(numbers[0], "")
+    return _on_open_file(name, open_files.get(numbers[0], ""), strings, numbers, failed)
+
+
+def _on_open_file(name: str, file: str, strings: list[bytes], numbers: list[int], failed: bool) -> Call:
     if name == "pwrite64":
         return Call("write", file, strings[0], numbers[-1], "", failed)
     if name == "write":

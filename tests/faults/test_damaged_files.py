@@ -146,7 +146,6 @@ DAMAGES: Final[dict[str, Damage]] = {
     "no totals": _sql("DELETE FROM numbers WHERE queue = ''"),
     "a total that is none": _sql("INSERT INTO numbers VALUES ('', '', 0, 'bogus', 1)"),
     "a state that is none": _sql("UPDATE numbers SET name = 'tudo' WHERE name = 'todo'"),
-    "a count that is wrong": _sql("UPDATE numbers SET number = 7 WHERE name = 'todo'"),
     "a rejection that is not JSON": _sql("INSERT INTO rejections VALUES (1, 1, 'x', 'x', '{', NULL)"),
     "text": _replaced(b"jobs:\n- one\n" * 1000),
     "zeros": _replaced(bytes(20_000)),

@@ -64,7 +64,7 @@ def _check(store: Path, entries: list[list[Any]], folder: Path) -> None:
 if os.geteuid() == 0:
 
     def test_nearly_full_disk(disk: Path, nursery: Nursery, tmp_path: Path) -> None:
-        """Pushes are refused while there is still room for what runs: its end is stored within 2 s, under that very load."""
+        """Pushes are refused while there is room for what runs: its end is stored within 2 s, under that very load."""
         ledger = tmp_path / "ledger"
         code = nursery.run(full_disk.nearly_full, disk / "jobs.db", ledger)
         assert 0 == code, nursery.errors()
@@ -77,7 +77,7 @@ if os.geteuid() == 0:
         assert seconds <= HEALED
 
     def test_start_on_a_full_disk(disk: Path, nursery: Nursery, tmp_path: Path) -> None:
-        """Where not even an empty store finds room the start is refused in one line, not by a signal; later it succeeds."""
+        """Where not even an empty store fits the start is refused in one line, not by a signal; later it succeeds."""
         ledger = tmp_path / "ledger"
         assert 0 == nursery.run(full_disk.start_when_full, disk / "jobs.db", ledger), nursery.errors()
         ((_, line),) = [note for note in notes(ledger) if note[0] == "start"]

@@ -1,4 +1,4 @@
-"""An I/O error at the n-th write or flush, for each n: refused or stored, never answered without a flush, never stuck."""
+"""An I/O error at the n-th write or flush, for each n: refused or stored, never answered unflushed, never stuck."""
 
 import shutil
 from collections.abc import Iterator
@@ -65,7 +65,10 @@ def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store that has lived before."""
     folder = tmp_path_factory.mktemp("prepared")
     ended = traced(
-        folder.parent / "prepared.strace", "tests.faults.pushing", [folder / "jobs.db", "/dev/null", 0, 0, 0], calls="exit"
+        folder.parent / "prepared.strace",
+        "tests.faults.pushing",
+        [folder / "jobs.db", "/dev/null", 0, 0, 0],
+        calls="exit",
     )
     assert (0, "") == (ended.returncode, ended.stderr)
     return folder
@@ -85,7 +88,9 @@ NEW = ("jobs.db.new", "jobs.db.new-journal")
     ],
     ids=["flush", "write", "every third write", "every flush from then on"],
 )
-def test_error_while_it_runs(tmp_path: Path, prepared: Path, inject: str, files: tuple[str, ...], at_least: int) -> None:
+def test_error_while_it_runs(
+    tmp_path: Path, prepared: Path, inject: str, files: tuple[str, ...], at_least: int
+) -> None:
     """0 acknowledged lost, also to a power cut at each answer; no call takes 5 s; it stops by itself, with code 0."""
     number = 0
     for run in _lives(tmp_path, inject, files, prepared):
@@ -122,4 +127,4 @@ def _check(run: Run, folder: Path) -> None:
     assert set(found.attempted) == set(found.acknowledged) | set(found.refused), "each push was answered"
     assert [] == [words for verb, *words in entries if verb == "took" and words[0] > STUCK]
     cuts = list(power_cuts(run.calls, run.folder, folder / f"{run.number}.cut", before=run.before))
-    assert [] == [cut for cut in cuts if cut.lost or cut.broken], f"error at call {run.number}: answered without a flush"
+    assert [] == [cut for cut in cuts if cut.lost or cut.broken], f"error at call {run.number}: answered unflushed"

@@ -21,7 +21,7 @@ ROUNDS_A_STORE = 25
 
 
 def test_kill_under_push_load(tmp_path: Path) -> None:
-    """After each of 200 kills the file is intact, 0 acknowledged pushes are lost, none is there twice, order is kept."""
+    """After each of 200 kills the file is intact, 0 acknowledged pushes are lost, none is doubled, order is kept."""
     chance = random.Random(1)
     acknowledged = 0
     with Nursery(tmp_path / "errors") as nursery:
@@ -29,7 +29,12 @@ def test_kill_under_push_load(tmp_path: Path) -> None:
             store, ledger = _files(tmp_path, number // ROUNDS_A_STORE)
             early = chance.random() < 0.2
             code = nursery.run(
-                rounds.push_load, store, ledger, str(number), early, kill_after=chance.uniform(0, 0.06 if early else 0.03)
+                rounds.push_load,
+                store,
+                ledger,
+                str(number),
+                early,
+                kill_after=chance.uniform(0, 0.06 if early else 0.03),
             )
             assert -signal.SIGKILL == code, nursery.errors()
             if store.exists():
@@ -55,7 +60,7 @@ def _run_in_order(nursery: Nursery, folder: Path, store: Path, ledger: Path) -> 
 
 
 def test_kill_while_handlers_run(tmp_path: Path) -> None:
-    """Each job runs at least once and never beside itself; only what was running is charged, interrupted is no attempt."""
+    """Each job runs at least once, never beside itself; only what was running is charged, interrupted is no attempt."""
     chance = random.Random(2)
     store, ledger = _files(tmp_path, 0)
     locks = tmp_path / "locks"
@@ -84,7 +89,7 @@ def _check_runs(entries: list[list[Any]], jobs: dict[int, dict[str, Any]], kills
 
 
 def test_poison_job(tmp_path: Path) -> None:
-    """A job that kills its process is failed as ``Crashed`` after exactly 3 crashes; those that waited are not charged."""
+    """A job that kills its process fails as ``Crashed`` after exactly 3 crashes; those that waited are not charged."""
     store, ledger = _files(tmp_path, 0)
     (tmp_path / "locks").mkdir()
     plan = [["work", "first", {}], ["poison", "bad", {}], *(["work", f"waits.{number}", {}] for number in range(20))]

@@ -3,7 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -238,8 +238,10 @@ class Bench:
         def ask(call: Callable[..., Any], *args: Any) -> "Future[Any]":
             future = self.later(call, *args)
             assert queued.acquire(timeout=PATIENCE)
+            asked.append(future)
             return future
 
+        asked: list[Future[Any]] = []
         tables.write = held
         first = self.later(self.store.pause, "a queue that holds the writer", None)
         assert entered.wait(PATIENCE)
@@ -250,6 +252,7 @@ class Bench:
             del journal._put, tables.write
             opened.set()
             first.result(PATIENCE)
+            wait(asked, PATIENCE)
 
 
 def _called(call: Callable[..., Any], *args: Any) -> "Future[Any]":

@@ -39,8 +39,8 @@ def test_pushed_jobs_are_read_back_as_they_are(bench: Bench) -> None:
     """All that a job holds is there again when it is read."""
     (job,) = bench.push(
         draft(
-            payload='{"a":"ä 🎈"}'.encode(), queue="mail", priority=-7, timeout=2.5, max_attempts=9, unique_key="k", run_at=5,
-            state=State.TODO, idempotency=("key", b"digest"),
+            payload='{"a":"ä 🎈"}'.encode(), queue="mail", priority=-7, timeout=2.5, max_attempts=9, unique_key="k",
+            run_at=5, state=State.TODO, idempotency=("key", b"digest"),
         )
     )  # fmt: skip
 
@@ -71,7 +71,7 @@ def test_scheduled_jobs_take_no_room(make_bench: MakeBench) -> None:
 
 
 def test_idempotency_key_gives_the_first_job_again(bench: Bench) -> None:
-    """The same key and body is the same job, whatever became of it; another body is KeyReused; a key dies with its job."""
+    """Same key and body is the same job, whatever became of it; another body is KeyReused; a key dies with its job."""
     same = draft(idempotency=("k", b"one"))
     (job,) = bench.push(same)
 
@@ -536,7 +536,8 @@ def test_search(bench: Bench) -> None:
 def test_snapshot(make_bench: MakeBench) -> None:
     """A snapshot holds the next todo, the next scheduled, what runs, what finished last and the newest rejections."""
     bench = make_bench(window=200)
-    bench.push(*[draft(priority=i % 2) for i in range(8)], draft(run_at=bench.clock() + 9), draft(run_at=bench.clock() + 3))
+    scheduled = [draft(run_at=bench.clock() + wait) for wait in (9, 3)]
+    bench.push(*[draft(priority=i % 2) for i in range(8)], *scheduled)
     bench.complete(bench.claim())
     bench.fail(bench.claim())
     bench.claim()

@@ -1,4 +1,4 @@
-"""Both stores against a model in plain Python, by Hypothesis: any order of any verbs, due times, crashes, new starts."""
+"""Both stores against a model in plain Python, by Hypothesis: any order of verbs, due times, crashes, new starts."""
 
 import tempfile
 from dataclasses import dataclass, field
@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.stores.kit import Bench, draft
 from webqueue.errors import JobNotFound, KeyReused, StateConflict, WebqueueError
@@ -169,7 +176,7 @@ class Stores(RuleBasedStateMachine):
         self.bench.settle()
         assert before + 1 == self.bench.store.late
 
-    # -- steering --------------------------------------------------------------------------------------------------------
+    # -- steering ------------------------------------------------------------------------------------------------------
 
     @rule(data=st.data())
     @precondition(lambda self: self.jobs)
@@ -215,7 +222,9 @@ class Stores(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from([None, *KINDS]), queue=st.sampled_from([None, *QUEUES]), limit=st.integers(1, 9))
     def cancel_all(self, kind: str | None, queue: str | None, limit: int) -> None:
-        found = [job for job in self._in("todo", "scheduled") if kind in (None, job.kind) and queue in (None, job.queue)]
+        found = [
+            job for job in self._in("todo", "scheduled") if kind in (None, job.kind) and queue in (None, job.queue)
+        ]
         for state in ("todo", "scheduled"):
             chosen = [job for job in found if job.state == state]
             matched, done = self.bench.store.cancel_all(Filter(state, kind, queue), limit)
@@ -265,7 +274,7 @@ class Stores(RuleBasedStateMachine):
             self.bench.crash(Path(self.folder.name) / f"crash{self.crashed}")
             self._interrupted(charged=True)
 
-    # -- what must always hold -------------------------------------------------------------------------------------------
+    # -- what must always hold -----------------------------------------------------------------------------------------
 
     @invariant()
     def all_jobs_are_as_they_should_be(self) -> None:
@@ -282,13 +291,14 @@ class Stores(RuleBasedStateMachine):
             return
         board = self.bench.store.board
         with board.lock:
-            counts, waiting = board.counts.by_state(), {group: board.todo.length(group) for group in ("default", "mail")}
+            counts = board.counts.by_state()
+            waiting = {group: board.todo.length(group) for group in ("default", "mail")}
         assert {state: len(self._in(state)) for state in counts} == counts
         todo = self._in("todo")
         mail = sum(job.queue == "mail" for job in todo)
         assert {"default": len(todo) - mail, "mail": mail} == waiting
 
-    # -- helpers ---------------------------------------------------------------------------------------------------------
+    # -- helpers -------------------------------------------------------------------------------------------------------
 
     def _in(self, *states: str) -> list[Model]:
         return [job for _, job in sorted(self.jobs.items()) if job.state in states]
@@ -315,7 +325,9 @@ class Stores(RuleBasedStateMachine):
         if "" in self.pauses:
             return None
         waiting = [
-            job for job in self._in("todo") if (job.queue == "mail") == (group == "mail") and job.queue not in self.pauses
+            job
+            for job in self._in("todo")
+            if (job.queue == "mail") == (group == "mail") and job.queue not in self.pauses
         ]
         return min(waiting, key=lambda job: (-job.priority, job.place), default=None)
 
@@ -371,6 +383,10 @@ def test_stores_do_what_the_model_does(machine: type[Stores]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
+            max_examples=40,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
         ),
     )

@@ -21,10 +21,19 @@ def shop():
     return app
 
 
-OURS = {"X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", "Cross-Origin-Resource-Policy", "Content-Security-Policy"}
+OURS = {
+    "X-Content-Type-Options",
+    "X-Frame-Options",
+    "Referrer-Policy",
+    "Cross-Origin-Resource-Policy",
+    "Content-Security-Policy",
+}
 
 
-@pytest.mark.parametrize(("prefix", "paths"), [("/queue", ["/", "/gone", "/nope", "/jobs/mine", "/queuex"]), ("", ["/", "/gone", "/nope", "/jobs/mine"])])
+@pytest.mark.parametrize(
+    ("prefix", "paths"),
+    [("/queue", ["/", "/gone", "/nope", "/jobs/mine", "/queuex"]), ("", ["/", "/gone", "/nope", "/jobs/mine"])],
+)
 def test_the_users_pages_stay_as_they_are(serve, jobs, shop, prefix, paths):
     """Another host, another origin, no token, and no header of ours; its own error pages too."""
     jobs.init_app(shop, prefix, token="all")
@@ -162,9 +171,16 @@ def test_a_prefix_starts_with_a_slash(jobs, shop):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "config", "environment", "expected"), [({}, {}, "5", 5), ({}, {"WEBQUEUE_MAX_TODO": 4}, "5", 4), ({"max_todo": 3}, {"WEBQUEUE_MAX_TODO": 4}, "5", 3)]
+    ("arguments", "config", "environment", "expected"),
+    [
+        ({}, {}, "5", 5),
+        ({}, {"WEBQUEUE_MAX_TODO": 4}, "5", 4),
+        ({"max_todo": 3}, {"WEBQUEUE_MAX_TODO": 4}, "5", 3),
+    ],
 )
-def test_an_argument_beats_the_config_beats_the_environment(serve, jobs, monkeypatch, arguments, config, environment, expected):
+def test_an_argument_beats_the_config_beats_the_environment(
+    serve, jobs, monkeypatch, arguments, config, environment, expected
+):
     """In this order."""
     monkeypatch.setenv("WEBQUEUE_MAX_TODO", environment)
     server = serve(jobs.create_app(config, **arguments))

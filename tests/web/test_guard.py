@@ -6,7 +6,6 @@ from webqueue import WebQueue
 from webqueue.web.access import COOKIE, MOST_SESSIONS, SESSION_SECONDS, Access, Sessions
 
 
-
 @pytest.fixture
 def server(standing):
     """One for all tables."""
@@ -19,9 +18,10 @@ ALL, VIEW = {"Authorization": "Bearer all"}, {"Authorization": "Bearer view"}
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("localhost", 200), ("LOCALHOST:8000", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200), ("a.localhost", 200), ("127.9.9.9", 200),
-     ("example.org", 421), ("localhost.example.org", 421), ("127.0.0.1.example.org", 421), ("10.0.0.1", 421),
-     ("a b", 400), ("", 400), ("localhost:x", 400), ("localhost/x", 400), ("[::1", 400), ("user@localhost", 400)],
+    [("localhost", 200), ("LOCALHOST:8000", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200), ("a.localhost", 200),
+     ("127.9.9.9", 200), ("example.org", 421), ("localhost.example.org", 421), ("127.0.0.1.example.org", 421),
+     ("10.0.0.1", 421), ("a b", 400), ("", 400), ("localhost:x", 400), ("localhost/x", 400), ("[::1", 400),
+     ("user@localhost", 400)],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/queue", "/healthz", "/", "/socket.io/?EIO=4&transport=polling"])
 def test_only_loopback_names_are_served_without_a_token(server, path, host, status):
@@ -31,8 +31,10 @@ def test_only_loopback_names_are_served_without_a_token(server, path, host, stat
 
 @pytest.mark.parametrize(
     ("settings", "host", "status"),
-    [({"allowed_hosts": "jobs.example.org"}, "jobs.example.org:8443", 200), ({"allowed_hosts": "jobs.example.org"}, "localhost", 421),
-     ({"allowed_hosts": "jobs.example.org:1"}, "jobs.example.org:2", 421), ({"allowed_hosts": "*"}, "any.example.org", 200),
+    [({"allowed_hosts": "jobs.example.org"}, "jobs.example.org:8443", 200),
+     ({"allowed_hosts": "jobs.example.org"}, "localhost", 421),
+     ({"allowed_hosts": "jobs.example.org:1"}, "jobs.example.org:2", 421),
+     ({"allowed_hosts": "*"}, "any.example.org", 200),
      ({"token": "all"}, "any.example.org", 200), ({"token": "all", "allowed_hosts": "a.org,b.org"}, "B.org", 200),
      ({"token": "all", "allowed_hosts": "a.org,b.org"}, "c.org", 421)],
 )  # fmt: skip
@@ -52,9 +54,27 @@ FOREIGN = [
     {"Sec-Fetch-Site": "same-site"},
     {"Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"},
 ]
-OWN = [{}, {"Origin": "http://{host}"}, {"Origin": "HTTP://{host}"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://{host}", "Sec-Fetch-Site": "same-origin"}]
-CHANGES = [("POST", "/push-job"), ("POST", "/push-jobs"), ("POST", "/queue/pause"), ("POST", "/jobs/1/cancel"), ("DELETE", "/jobs/1"), ("POST", "/jobs/retry"), ("POST", "/login")]
-JOINS = [("GET", "/socket.io/?EIO=4&transport=polling"), ("POST", "/socket.io/?EIO=4&transport=polling&sid=x"), ("GET", "/socket.io/?EIO=4&transport=websocket")]
+OWN = [
+    {},
+    {"Origin": "http://{host}"},
+    {"Origin": "HTTP://{host}"},
+    {"Sec-Fetch-Site": "none"},
+    {"Origin": "http://{host}", "Sec-Fetch-Site": "same-origin"},
+]
+CHANGES = [
+    ("POST", "/push-job"),
+    ("POST", "/push-jobs"),
+    ("POST", "/queue/pause"),
+    ("POST", "/jobs/1/cancel"),
+    ("DELETE", "/jobs/1"),
+    ("POST", "/jobs/retry"),
+    ("POST", "/login"),
+]
+JOINS = [
+    ("GET", "/socket.io/?EIO=4&transport=polling"),
+    ("POST", "/socket.io/?EIO=4&transport=polling&sid=x"),
+    ("GET", "/socket.io/?EIO=4&transport=websocket"),
+]
 
 
 def _asked(server, method, path, headers):
@@ -121,7 +141,9 @@ def locked(standing):
 
 
 OPEN = [("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/static/js/main.js"), ("GET", "/login")]
-READS = [("GET", path) for path in ("/jobs", "/jobs/1", "/jobs/1/log", "/rejections", "/queue", "/kinds", "/openapi.json", "/", "/nope", "/metrics")]
+READS = [("GET", path) for path in (
+    "/jobs", "/jobs/1", "/jobs/1/log", "/rejections", "/queue", "/kinds", "/openapi.json", "/", "/nope", "/metrics",
+)]  # fmt: skip
 
 
 @pytest.mark.parametrize(("method", "path"), OPEN)
@@ -130,7 +152,9 @@ def test_some_things_need_no_token(locked, method, path):
     assert 200 == locked.http.request(method, locked.url + path).status_code
 
 
-@pytest.mark.parametrize(("method", "path"), READS + [one for one in CHANGES if one[1] != "/login"] + [("POST", "/logout")])
+@pytest.mark.parametrize(
+    ("method", "path"), READS + [one for one in CHANGES if one[1] != "/login"] + [("POST", "/logout")]
+)
 def test_all_else_does(locked, method, path):
     """Without one 401 that says how, with a wrong one 403."""
     answer = locked.http.request(method, locked.url + path)
@@ -198,7 +222,16 @@ def test_a_cookie_that_is_no_session_opens_nothing(locked, cookie):
     assert 401 == locked.get("/queue", headers={"Cookie": f"{COOKIE}={cookie}".encode()}).status_code
 
 
-@pytest.mark.parametrize("options", [{"data": b""}, {"data": b"x" * 9000}, {"json": {"token": "all"}}, {"files": {"token": b"all"}}, {"data": "token=%ff%00"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"data": b""},
+        {"data": b"x" * 9000},
+        {"json": {"token": "all"}},
+        {"files": {"token": b"all"}},
+        {"data": "token=%ff%00"},
+    ],
+)
 def test_a_login_of_any_shape_is_answered(locked, options):
     """403 with the form, or 413; never 500."""
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if "data" in options else {}

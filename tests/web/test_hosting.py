@@ -1,5 +1,6 @@
 """An application that is created where that is usually wrong, against the real servers."""
 
+import contextlib
 import os
 import re
 import signal
@@ -84,14 +85,10 @@ class Program:
         """End it, and all that it started."""
         if self.process.poll() is None:
             self.process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait(PATIENCE)
         self.said.rest()
 
@@ -120,7 +117,9 @@ def done(answer: requests.Response) -> bool:
     return (answer.status_code, answer.json().get("result")) == (200, 3)
 
 
-@pytest.mark.parametrize("command", [("-m", "flask", "run", "--debug", "--port", "0"), ("app.py",)], ids=["flask run", "app.run"])
+@pytest.mark.parametrize(
+    "command", [("-m", "flask", "run", "--debug", "--port", "0"), ("app.py",)], ids=["flask run", "app.run"]
+)
 def test_a_reloader_has_one_engine(program, folder, command):
     """Parent and child don't fight over the store, and a changed file hands it over."""
     server = program(*command)
@@ -149,12 +148,14 @@ def test_flask_run_ends_gently(program):
     server.push("hold", None, seconds=60)
     assert 0 == server.end()
     again = program("-m", "flask", "run", "--port", "0")
-    again.push()
+    again.push(wait=None)
     job = requests.get(again.url + "/jobs/1", timeout=PATIENCE).json()
     assert (0, 1) == (job["crashes"], job["attempt"])
 
 
-@pytest.mark.parametrize("options", [("-w", "2"), ("-w", "3", "--preload"), ()], ids=["-w 2", "--preload", "WEB_CONCURRENCY"])
+@pytest.mark.parametrize(
+    "options", [("-w", "2"), ("-w", "3", "--preload"), ()], ids=["-w 2", "--preload", "WEB_CONCURRENCY"]
+)
 def test_many_workers_are_refused(program, options):
     """An exit code that is not 0, and one line that names -w 1."""
     server = program(*GUNICORN, *options, "app:app", **({} if options else {"WEB_CONCURRENCY": "2"}))

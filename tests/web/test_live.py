@@ -4,7 +4,7 @@ import json
 import queue
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import requests
@@ -48,13 +48,14 @@ def test_a_client_is_told_how_it_stands_and_what_changes(server, connect, transp
     client = connect(server, transports=transports)
     event, snapshot = client.frame()
     assert ("snapshot", 0) == (event, snapshot["seq"])
-    assert {"epoch", "seq", "counts", "paused", "paused_queues", "todo", "scheduled", "running", "finished", "rejections"} == set(snapshot)
+    both = {"epoch", "seq", "counts", "paused", "paused_queues", "rejections"}
+    assert both | {"todo", "scheduled", "running", "finished"} == set(snapshot)
     answer = client.ask("push_job", {"kind": "echo", "payload": {"a": 1}})
     assert 202 == answer["status"]
     frames = until(client, answer["body"]["id"], "done")
     assert snapshot["seq"] == frames[0]["from"]
     assert 1 == frames[-1]["counts"]["done"]
-    assert {"epoch", "seq", "from", "counts", "paused", "paused_queues", "jobs", "rejections", "forgotten", "progress"} == set(frames[0])
+    assert both | {"from", "jobs", "forgotten", "progress"} == set(frames[0])
     assert '{"a":1}' == frames[-1]["jobs"][0]["preview"].replace(" ", "")
     assert not {"payload", "result", "history"} & set(frames[-1]["jobs"][0])
 
@@ -77,7 +78,8 @@ def test_a_refusal_is_told_to_every_client(server, connect):
     for client in clients:
         client.next("snapshot")
     answer = clients[0].ask("push_job", {"kind": "greet", "payload": {"name": "x"}})
-    assert (422, {"payload": {"email": ["Missing data for required field."]}}) == (answer["status"], answer["body"]["errors"])
+    assert 422 == answer["status"]
+    assert {"payload": {"email": ["Missing data for required field."]}} == answer["body"]["errors"]
     for client in clients:
         told = client.next("job_rejected")
         assert (answer["body"]["rejection"], "greet") == (told["id"], told["kind"])
@@ -94,7 +96,9 @@ def test_refusals_are_told_twenty_a_second(server, connect):
     while True:
         event, body = client.told.get(timeout=PATIENCE)
         told += event == "job_rejected"
-        if event in ("changes", "snapshot") and any(job["state"] == "done" for job in body.get("jobs", body.get("finished", []))):
+        if event in ("changes", "snapshot") and any(
+            job["state"] == "done" for job in body.get("jobs", body.get("finished", []))
+        ):
             break
     assert 1 <= told <= 20
 
@@ -157,8 +161,9 @@ def test_who_comes_back_gets_what_it_missed(server, connect):
 
 @pytest.mark.parametrize(
     "since",
-    [None, 3, [], {}, {"epoch": "other", "seq": 0}, {"epoch": None}, {"seq": 0}, {"epoch": "{epoch}", "seq": 99}, {"epoch": "{epoch}", "seq": -1},
-     {"epoch": "{epoch}", "seq": "0"}, {"epoch": "{epoch}", "seq": True}, {"epoch": ["{epoch}"], "seq": 0}, {"epoch": "{epoch}", "seq": 2**53 - 1}],
+    [None, 3, [], {}, {"epoch": "other", "seq": 0}, {"epoch": None}, {"seq": 0}, {"epoch": "{epoch}", "seq": 99},
+     {"epoch": "{epoch}", "seq": -1}, {"epoch": "{epoch}", "seq": "0"}, {"epoch": "{epoch}", "seq": True},
+     {"epoch": ["{epoch}"], "seq": 0}, {"epoch": "{epoch}", "seq": 2**53 - 1}],
     ids=str,
 )  # fmt: skip
 def test_who_knows_nothing_of_use_gets_a_snapshot(plain, connect, since):
@@ -176,11 +181,13 @@ def test_auth_of_any_shape_is_borne(plain, connect, auth):
 
 @pytest.mark.parametrize(
     ("event", "body", "status"),
-    [("push_job", None, 422), ("push_job", 3, 422), ("push_job", [], 422), ("push_job", {"kind": "nope"}, 422), ("push_job", "x" * 300_000, 413),
-     ("cancel_job", {"id": 99}, 404), ("cancel_job", {"id": "x"}, 422), ("cancel_job", {}, 422), ("cancel_job", None, 422), ("cancel_job", [1], 422),
-     ("retry_job", {"id": 99}, 404), ("retry_job", {"id": -1}, 422), ("retry_job", {"id": 10**15}, 404), ("retry_job", {"id": 1, "x": 2}, 422),
-     ("follow", {"id": 99}, 404), ("follow", 7, 422), ("unfollow", {"id": 99}, 404), ("pause", {"nonsense": 1}, 422), ("pause", [], 422),
-     ("resume", {"queue": 3}, 422), ("nonsense", None, 404), ("", None, 404), ("webqueue: unreadable", None, 404), ("webqueue: unreadable", "x", 404)],
+    [("push_job", None, 422), ("push_job", 3, 422), ("push_job", [], 422), ("push_job", {"kind": "nope"}, 422),
+     ("push_job", "x" * 300_000, 413), ("cancel_job", {"id": 99}, 404), ("cancel_job", {"id": "x"}, 422),
+     ("cancel_job", {}, 422), ("cancel_job", None, 422), ("cancel_job", [1], 422), ("retry_job", {"id": 99}, 404),
+     ("retry_job", {"id": -1}, 422), ("retry_job", {"id": 10**15}, 404), ("retry_job", {"id": 1, "x": 2}, 422),
+     ("follow", {"id": 99}, 404), ("follow", 7, 422), ("unfollow", {"id": 99}, 404), ("pause", {"nonsense": 1}, 422),
+     ("pause", [], 422), ("resume", {"queue": 3}, 422), ("nonsense", None, 404), ("", None, 404),
+     ("webqueue: unreadable", None, 404), ("webqueue: unreadable", "x", 404)],
 )  # fmt: skip
 def test_every_event_is_acknowledged(plain, connect, event, body, status):
     """With a status and a problem, as over HTTP."""
@@ -189,7 +196,9 @@ def test_every_event_is_acknowledged(plain, connect, event, body, status):
     assert {"type", "title", "status", "detail"} <= set(answer["body"])
 
 
-@pytest.mark.parametrize("value", ["NaN", "1e400", "9007199254740992", '"\\ud800"', '{"a":1,"a":2}', "[" * 50 + "]" * 50])
+@pytest.mark.parametrize(
+    "value", ["NaN", "1e400", "9007199254740992", '"\\ud800"', '{"a":1,"a":2}', "[" * 50 + "]" * 50]
+)
 def test_json_is_read_strictly(plain, value):
     """A frame that is not JSON is acknowledged with 400, and the socket lives on."""
     with raw(plain) as socket:
@@ -209,8 +218,9 @@ def test_a_frame_is_as_deep_as_a_body(plain):
 
 @pytest.mark.parametrize(
     "frame",
-    ['42/queue,["connect",{"webqueue.access":2}]', '42/queue,["disconnect"]', "42/queue,[]", "42/queue,{}", "42/queue,[[1]]", '42/queue,"x"', "42/queue,3",
-     '43/queue,1["x"]', '44/queue,{"message":"x"}', '451-/queue,["push_job",{"_placeholder":true,"num":0}]', "49", "4x", "4", b"\x00binary",
+    ['42/queue,["connect",{"webqueue.access":2}]', '42/queue,["disconnect"]', "42/queue,[]", "42/queue,{}",
+     "42/queue,[[1]]", '42/queue,"x"', "42/queue,3", '43/queue,1["x"]', '44/queue,{"message":"x"}',
+     '451-/queue,["push_job",{"_placeholder":true,"num":0}]', "49", "4x", "4", b"\x00binary",
      '42/queue,' + "1" * 200 + '["x"]'],
     ids=repr,
 )  # fmt: skip
@@ -218,10 +228,9 @@ def test_what_no_client_sends_is_cut(plain, frame, caplog):
     """At once and without a word in the log; the others notice nothing."""
     with raw(plain) as socket:
         socket.send(frame, websocket.ABNF.OPCODE_BINARY if isinstance(frame, bytes) else websocket.ABNF.OPCODE_TEXT)
-        with pytest.raises(websocket.WebSocketConnectionClosedException):
+        with suppress(websocket.WebSocketConnectionClosedException):  # with or without a goodbye
             while socket.recv():
                 pass
-            raise websocket.WebSocketConnectionClosedException  # it said goodbye
     assert not caplog.records
     assert 200 == plain.get("/healthz").status_code
 
@@ -233,7 +242,8 @@ def test_a_job_is_followed_to_its_end(server, connect, gate):
     assert gate.entered.wait(PATIENCE)
     id = server.push("greet", name="Ada", email="ada@example.org")["id"]
     answer = client.ask("follow", {"id": id})
-    assert (200, "todo", {"name": "Ada", "email": "ada@example.org"}) == (answer["status"], answer["body"]["state"], answer["body"]["payload"])
+    assert (200, "todo") == (answer["status"], answer["body"]["state"])
+    assert {"name": "Ada", "email": "ada@example.org"} == answer["body"]["payload"]
     gate.opened.set()
     told = [client.next("job")]
     while told[-1]["job"]["state"] != "done":
@@ -285,7 +295,9 @@ def test_a_viewer_sees_and_changes_nothing(serve, connect):
 
 
 @pytest.mark.parametrize("transports", TRANSPORTS, ids=str)
-@pytest.mark.parametrize("auth", [None, {}, {"token": "wrong"}, {"token": 3}, {"token": None}, {"token": ["all"]}], ids=str)
+@pytest.mark.parametrize(
+    "auth", [None, {}, {"token": "wrong"}, {"token": 3}, {"token": None}, {"token": ["all"]}], ids=str
+)
 def test_without_the_token_nobody_joins(standing, auth, transports):
     """The client is told so."""
     server = standing(token="all")

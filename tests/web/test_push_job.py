@@ -23,7 +23,8 @@ def test_a_push_is_accepted(server):
 
 def test_prefer_wait_answers_when_the_job_has_finished(server):
     """With Prefer: wait=N the answer is 200 and the finished job, and says which preference was honoured."""
-    answer = server.post("/push-job", {"kind": "echo", "payload": {"a": 1}}, headers={"Prefer": "respond-async, wait=5"})
+    prefer = {"Prefer": "respond-async, wait=5"}
+    answer = server.post("/push-job", {"kind": "echo", "payload": {"a": 1}}, headers=prefer)
     assert (200, "done", {"a": 1}) == (answer.status_code, answer.json()["state"], answer.json()["result"])
     assert "wait=5" == answer.headers["Preference-Applied"]
 
@@ -58,7 +59,8 @@ def test_an_unfit_push_says_what_is_wrong_by_field(server):
     problem = answer.json()
     assert 422 == answer.status_code
     assert "application/problem+json" == answer.headers["Content-Type"]
-    assert {"payload": {"name": ["Length must be between 1 and 100."], "email": ["Not a valid email address."]}} == problem["errors"]
+    errors = {"name": ["Length must be between 1 and 100."], "email": ["Not a valid email address."]}
+    assert {"payload": errors} == problem["errors"]
     assert {"type", "title", "status", "detail", "errors", "rejection"} == set(problem)
     assert problem["rejection"] == server.get("/rejections").json()["rejections"][0]["id"]
 
@@ -70,7 +72,9 @@ def test_an_unknown_kind_is_unfit(server):
     assert "echo" in problem["errors"]["kind"][0]
 
 
-@pytest.mark.parametrize("field", [{"nonsense": 1}, {"priority": "high"}, {"delay": -1}, {"max_attempts": 0}, {"queue": ""}])
+@pytest.mark.parametrize(
+    "field", [{"nonsense": 1}, {"priority": "high"}, {"delay": -1}, {"max_attempts": 0}, {"queue": ""}]
+)
 def test_a_field_that_makes_no_sense_is_unfit(plain, field):
     """422 under the name of the field."""
     answer = plain.post("/push-job", {"kind": "echo", **field})
@@ -83,7 +87,8 @@ JSON = {"Content-Type": "application/json"}
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"\xff", b'{"kind": NaN}', b'{"kind": 1e400}', b'{"a": 1, "a": 2}', b'{"a": "\\ud800"}', b"[" * 100_000,
-     b'{"kind": "echo", "payload": {"a": 9007199254740992}}', b'{"kind": "echo", "payload": ' + b'{"a":' * 32 + b"1" + b"}" * 33],
+     b'{"kind": "echo", "payload": {"a": 9007199254740992}}',
+     b'{"kind": "echo", "payload": ' + b'{"a":' * 32 + b"1" + b"}" * 33],
 )  # fmt: skip
 def test_what_is_not_json_is_refused(plain, body):
     """400, whatever it is."""
@@ -91,14 +96,26 @@ def test_what_is_not_json_is_refused(plain, body):
     assert (400, "Not JSON") == (answer.status_code, answer.json()["title"])
 
 
-@pytest.mark.parametrize("body", [b"null", b"[]", b'"text"', b"1", b"{}", b'{"kind": null}', b'{"kind": ["echo"]}', b'{"kind": "echo", "payload": []}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"null", b"[]", b'"text"', b"1", b"{}", b'{"kind": null}', b'{"kind": ["echo"]}',
+     b'{"kind": "echo", "payload": []}'],
+)  # fmt: skip
 def test_json_of_another_shape_is_unfit(plain, body):
     """422."""
     assert 422 == plain.post("/push-job", data=body, headers=JSON).status_code
 
 
 @pytest.mark.parametrize(
-    "media_type", [None, "application/x-www-form-urlencoded", "text/plain", "application/json; charset=latin-1", "text/json", "nonsense"]
+    "media_type",
+    [
+        None,
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "application/json; charset=latin-1",
+        "text/json",
+        "nonsense",
+    ],
 )
 def test_a_wrong_media_type_is_refused(plain, media_type):
     """415, and how to do it with curl."""
@@ -112,7 +129,9 @@ def test_a_wrong_media_type_is_refused(plain, media_type):
     assert "-H 'Content-Type: application/json'" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("media_type", ["application/json; charset=UTF-8", 'application/json;charset="utf-8"', "application/vnd.x+json"])
+@pytest.mark.parametrize(
+    "media_type", ["application/json; charset=UTF-8", 'application/json;charset="utf-8"', "application/vnd.x+json"]
+)
 def test_a_media_type_of_json_is_taken(plain, media_type):
     """Any JSON type in UTF-8 will do."""
     answer = plain.post("/push-job", data=b'{"kind": "echo"}', headers={"Content-Type": media_type})

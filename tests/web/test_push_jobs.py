@@ -10,7 +10,8 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 def test_each_item_stands_alone(server):
     """202 with what was accepted and what was rejected, by index."""
     server.post("/queue/pause")
-    items = [{"kind": "echo"}, {"kind": "nope"}, 7, {"kind": "echo", "unique_key": "u"}, {"kind": "echo", "unique_key": "u"}]
+    twin = {"kind": "echo", "unique_key": "u"}
+    items = [{"kind": "echo"}, {"kind": "nope"}, 7, twin, twin]
     answer = server.post("/push-jobs", items)
     told = answer.json()
     assert 202 == answer.status_code

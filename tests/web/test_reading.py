@@ -37,8 +37,9 @@ def test_jobs_are_filtered(server):
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=201", "limit=x", "limit=", "cursor=-1", "cursor=x", "cursor=" + "9" * 5000, "state=nope", "state=", "kind=" + "x" * 201],
-)
+    ["limit=0", "limit=201", "limit=x", "limit=", "cursor=-1", "cursor=x", "cursor=" + "9" * 5000,
+     "state=nope", "state=", "kind=" + "x" * 201],
+)  # fmt: skip
 def test_a_query_that_makes_no_sense_is_refused(plain, query):
     """422 under the parameter's name."""
     answer = plain.get(f"/jobs?{query}")
@@ -102,7 +103,9 @@ def test_many_are_retried_and_cancelled_at_once(server):
     assert {"matched": 5, "done": 5} == server.post("/jobs/cancel").json()
 
 
-@pytest.mark.parametrize("body", [{"nonsense": 1}, {"limit": 0}, {"limit": 10_001}, {"state": "odd"}, {"kind": 3}, {"limit": "5x"}])
+@pytest.mark.parametrize(
+    "body", [{"nonsense": 1}, {"limit": 0}, {"limit": 10_001}, {"state": "odd"}, {"kind": 3}, {"limit": "5x"}]
+)
 def test_a_filter_that_makes_no_sense_is_refused(plain, body):
     """422 under the field's name."""
     answer = plain.post("/jobs/retry", body)
@@ -113,7 +116,8 @@ def test_a_filter_that_makes_no_sense_is_refused(plain, body):
 @pytest.mark.parametrize("body", [[], "x", 3, None])
 def test_a_filter_is_an_object(server, path, body):
     """422 for any other JSON."""
-    answer = server.post(path, data=repr(body).replace("None", "null").replace("'", '"'), headers={"Content-Type": "application/json"})
+    data = repr(body).replace("None", "null").replace("'", '"')
+    answer = server.post(path, data=data, headers={"Content-Type": "application/json"})
     assert 422 == answer.status_code
 
 
@@ -147,7 +151,10 @@ def test_health_and_readiness(plain):
     assert [200, 200] == [plain.get(path).status_code for path in ("/healthz", "/readyz")]
 
 
-@pytest.mark.parametrize(("method", "path", "allowed"), [("DELETE", "/queue", "GET"), ("GET", "/push-job", "POST"), ("PUT", "/jobs/1", "GET")])
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("DELETE", "/queue", "GET"), ("GET", "/push-job", "POST"), ("PUT", "/jobs/1", "GET")],
+)
 def test_a_wrong_method_is_refused(plain, method, path, allowed):
     """405 as a problem, with what is allowed."""
     answer = plain.http.request(method, plain.url + path)
@@ -182,7 +189,10 @@ def test_the_page_and_a_jobs_page(server):
     assert "Accept" == server.get(f"/jobs/{id}").headers["Vary"]
 
 
-@pytest.mark.parametrize("path", ["/", "/queue", "/nope", "/static/js/main.js", "/healthz", "/socket.io/", "/socket.io/?EIO=4&transport=polling"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/queue", "/nope", "/static/js/main.js", "/healthz", "/socket.io/", "/socket.io/?EIO=4&transport=polling"],
+)
 def test_every_answer_of_ours_says_nosniff(plain, path):
     """Once, also those that Flask does not make."""
     answer = plain.get(path)

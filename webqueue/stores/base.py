@@ -1,8 +1,8 @@
 """The contract of a store: the verbs that move jobs, one sentence each.
 
 A store moves jobs; which state follows which is decided in ``job.py`` alone. *Written first, seen second*: nobody, not
-even a reader, learns of a step that could still fail. Verbs that write return when what they wrote is durable, and raise
-``StoreUnavailable`` or ``DiskFull`` when it was not written.
+even a reader, learns of a step that could still fail. Verbs that write return when what they wrote is durable, and
+raise ``StoreUnavailable`` or ``DiskFull`` when it was not written.
 """
 
 from collections.abc import Sequence
@@ -86,7 +86,10 @@ class Store(Protocol):
         ...
 
     def cancel(self, id: int) -> Job:
-        """Cancel a waiting job; a running one is returned as it is: it must be asked to stop, and does not come back. JobNotFound, StateConflict."""
+        """Cancel a waiting job. JobNotFound, StateConflict.
+
+        A running one is returned as it is: it must be asked to stop, and does not come back.
+        """
         ...
 
     def retry(self, id: int) -> Job:

@@ -105,4 +105,6 @@ class Batch:
         return Counter({key: change for key, change in changes.items() if change})
 
     def __bool__(self) -> bool:
-        return bool(self.steps or self.forgotten or self.rejections or self.lines or self.pauses or self.marks or self.probe)
+        return bool(
+            self.steps or self.forgotten or self.rejections or self.lines or self.pauses or self.marks or self.probe
+        )

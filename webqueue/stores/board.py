@@ -44,7 +44,7 @@ class Board:
         self._limits = limits
 
     def load(self, loaded: Loaded) -> None:
-        """Take over what the tables hold; the windows are still to be filled (all lanes have a bound below everything)."""
+        """Take over what the tables hold; the windows are yet to be filled (each lane's bound is below everything)."""
         self.totals = loaded.totals
         self.pauses = dict(loaded.pauses)
         self.marks = dict(loaded.marks)

@@ -49,7 +49,7 @@ class Counts:
 
 
 class Rates:
-    """What happened in each of the last 60 seconds. Guarded by its store's lock; costs nothing while nothing happens."""
+    """What happened in each of the last 60 seconds. Guarded by its store's lock; free while nothing happens."""
 
     SPAN = 60
 

@@ -63,7 +63,7 @@ class AnyJournal(Protocol):
     broken: bool
 
     def ask(self, decide: Decide, weight: int = 1) -> Any:
-        """Make a change of about *weight* rows; returns its answer once it is durable, raises it where it is an error."""
+        """Make a change of about *weight* rows; its answer once it is durable, raised where it is an error."""
         ...
 
     def tell(self, decide: Decide, *, keep: bool = False) -> None:
@@ -80,7 +80,7 @@ class AnyJournal(Protocol):
 
 
 class Journal:
-    """One writer at a time: a thread of its own, or whoever asks while nobody writes. Lives as long as its store is open."""
+    """One writer at a time: a thread of its own, or whoever asks while nobody writes. Lives while its store is open."""
 
     def __init__(self, write: Write, on_change: Callable[[], None]) -> None:
         self._write = write

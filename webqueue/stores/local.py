@@ -372,7 +372,7 @@ class LocalStore:
         self._journal.ask(decide)
 
     def cancel_all(self, filter: Filter, limit: int) -> tuple[int, list[Job]]:
-        """Cancel the oldest *limit* jobs that match: how many match, and those that were cancelled or now must be asked."""
+        """Cancel the oldest *limit* jobs that match: how many match, and those that were cancelled or must be asked."""
         return self._all(filter, limit, (State.SCHEDULED, State.TODO, State.RUNNING), self._cancel)
 
     def retry_all(self, filter: Filter, limit: int) -> tuple[int, list[Job]]:

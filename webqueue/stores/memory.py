@@ -13,7 +13,7 @@ KEPT_REJECTIONS = 1_000
 
 
 class MemoryTables:
-    """See Tables. One lock guards all; jobs stand in the order of their ids, finished ones in the order of their end."""
+    """See Tables. One lock guards all; jobs stand in the order of their ids, finished ones in that of their end."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()

@@ -1,6 +1,7 @@
 """One owner of a store file: an ``flock`` on a side file, held for life, that says who holds it.
 
-The kernel lets go of it when the holder dies, however it dies (flock(2)); a file whose mere existence is the lock would not.
+The kernel lets go of it when the holder dies, however it dies (flock(2)); a file whose mere existence is the lock
+would stay.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ class Owner:
         self._descriptor: int | None = None
 
     def acquire(self, patience: float = HANDOVER) -> None:
-        """Own the store. Raises StoreUnfit for a place that can't be used, StoreBusy naming the holder after *patience* s.
+        """Own the store. Raises StoreUnfit for an unusable place, StoreBusy naming the holder after *patience* s.
 
         A holder that is draining (it said so with :meth:`leaving`) is given the time that it asked for.
         """
@@ -112,7 +113,7 @@ def file_system(folder: Path, mounts: str | None = None) -> str:
 
 
 def _flock_within(descriptor: int, seconds: float) -> bool:
-    """Lock, waiting so long at most. A thread waits in the kernel, since flock knows no time limit and we don't poll."""
+    """Lock, waiting so long at most. A thread waits in the kernel, as flock knows no time limit and we don't poll."""
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True

@@ -1,8 +1,8 @@
 """The flight recorder: which job each consumer holds, in a memory-mapped file that survives ``kill -9``.
 
 Writing a slot costs no system call, and the kernel keeps the page when the process dies, so after a crash exactly the
-jobs that were running are known. Each slot says at which revision its job was claimed: whoever has taken a step since, as
-one that was charged already, or as one of a file that is stale after a power cut, was not running.
+jobs that were running are known. Each slot says at which revision its job was claimed: whoever has taken a step since,
+as one that was charged already, or as one of a file that is stale after a power cut, was not running.
 """
 
 import mmap
@@ -25,7 +25,7 @@ class Recorder:
         self._map: mmap.mmap | None = None
 
     def open(self) -> list[tuple[int, int]]:
-        """Begin a new flight. Returns (id, revision) of what was in the slots when the last one ended. Raises StoreUnfit.
+        """Begin a new flight. Returns (id, revision) of what was in the slots when the last ended. Raises StoreUnfit.
 
         The file gets its blocks here: on a disk that is full a later write to the map would kill the process (SIGBUS).
         """

@@ -277,7 +277,7 @@ class SqliteTables:
 
 
 def _is_fresh(path: Path) -> bool:
-    """Whether there is nothing yet at *path*. Raises StoreUnfit for what is not ours; reads the header, changes nothing.
+    """Whether nothing is at *path* yet. Raises StoreUnfit for what is not ours; reads the header, changes nothing.
 
     The file is opened here before SQLite does so in this process: later, closing it would drop SQLite's locks.
     """
@@ -369,7 +369,9 @@ def _totals(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def _load(connection: sqlite3.Connection, totals: Mapping[str, int]) -> Loaded:
-    counts = connection.execute("SELECT queue, kind, priority, name, number FROM numbers WHERE queue <> '' AND number <> 0")
+    counts = connection.execute(
+        "SELECT queue, kind, priority, name, number FROM numbers WHERE queue <> '' AND number <> 0"
+    )
     pauses = connection.execute("SELECT queue, at, why FROM pauses")
     marks = connection.execute("SELECT name, at FROM marks")
     newest = connection.execute(_SELECT + "ORDER BY id DESC LIMIT 1").fetchone()
@@ -476,9 +478,9 @@ def _translated(error: BaseException) -> BaseException:
 def _row(job: Job) -> tuple[Any, ...]:
     key, digest = job.idempotency or (None, None)
     return (
-        job.id, job.kind, job.queue, -job.priority, job.place, job.state.value, job.payload, job.max_attempts, job.created_at,
-        job.timeout, job.unique_key, key, digest, job.run_at, job.attempt, job.crashes, job.started_at, job.finished_at,
-        job.revision, job.result, json.dumps(job.error) if job.error else None,
+        job.id, job.kind, job.queue, -job.priority, job.place, job.state.value, job.payload, job.max_attempts,
+        job.created_at, job.timeout, job.unique_key, key, digest, job.run_at, job.attempt, job.crashes, job.started_at,
+        job.finished_at, job.revision, job.result, json.dumps(job.error) if job.error else None,
         json.dumps(job.history) if job.history else None,
     )  # fmt: skip
 
@@ -514,7 +516,10 @@ def _rejections(connection: sqlite3.Connection, before: int | None, limit: int) 
 def _where(filter: Filter, before: int | None) -> tuple[str, list[Any]]:
     """The WHERE clause of *filter*; a text is looked for in the newest SEARCHED jobs only."""
     text = f"%{_escaped(filter.text)}%" if filter.text is not None else None
-    haystack = "id || ' ' || kind || ' ' || coalesce(unique_key, '') || ' ' || coalesce(error, '') || ' ' || CAST(payload AS TEXT)"
+    haystack = (
+        "id || ' ' || kind || ' ' || coalesce(unique_key, '') || ' ' || coalesce(error, '')"
+        " || ' ' || CAST(payload AS TEXT)"
+    )
     conditions: list[tuple[str, Any]] = [
         ("state = ?", filter.state),
         ("kind = ?", filter.kind),

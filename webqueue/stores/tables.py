@@ -23,7 +23,7 @@ class Totals:
 
 
 class Filter(NamedTuple):
-    """Which jobs are meant; None is any. ``error`` equals the type of the job's error; ``text`` stands in it somewhere."""
+    """Which jobs are meant; None is any. ``error`` is the type of the job's error; ``text`` is somewhere in the job."""
 
     state: str | None = None
     kind: str | None = None
@@ -63,7 +63,7 @@ class Tables(Protocol):
         ...
 
     def write(self, batch: Batch, totals: Totals) -> None:
-        """All of *batch*, durably, or nothing: then StoreUnavailable, DiskFull, or ValueError for a row that can't be stored."""
+        """All of *batch*, durably, or nothing: then StoreUnavailable, DiskFull, or ValueError for an unfit row."""
         ...
 
     def check_room(self, size: int) -> None:
