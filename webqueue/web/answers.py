@@ -15,7 +15,7 @@ from webqueue.web.current import current_prefix
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """*value* as compact JSON."""
-    return Response(strictjson.dump(value), status, headers, mimetype="application/json")
+    return Response(strictjson.dump(value), status, headers, content_type="application/json")
 
 
 def job_answer(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -37,6 +37,8 @@ def read_json(limit: int = PUSH_BYTES) -> Any:
 
 def need_media_type(*wanted: str) -> str:
     """The body's media type. Raises UnsupportedMediaType unless it is *wanted* (``+json`` is too), in UTF-8."""
+    if request.environ.get("CONTENT_TYPE") == "application/json" in wanted:  # nearly always, and quickly seen
+        return "application/json"
     mimetype = request.mimetype
     known = mimetype in wanted or (mimetype.startswith("application/") and mimetype.endswith("+json"))
     charset = request.mimetype_params.get("charset", "utf-8").lower()
@@ -73,7 +75,7 @@ def job_id(text: str) -> int:
 
 def idempotency_key() -> str | None:
     """The request's Idempotency-Key, None without one. Raises ValidationError for one that is empty or too long."""
-    key = request.headers.get("Idempotency-Key")
+    key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not 0 < len(key) <= MOST_KEY:
         raise ValidationError({"Idempotency-Key": [f"Length must be between 1 and {MOST_KEY}."]})
     return key
@@ -81,7 +83,7 @@ def idempotency_key() -> str | None:
 
 def preferred_wait() -> int | None:
     """Seconds of ``Prefer: wait=N`` (RFC 7240), 60 at most; None where the client has no such preference."""
-    prefer = request.headers.get("Prefer")
+    prefer = request.environ.get("HTTP_PREFER")
     if prefer is None:
         return None
     for preference in prefer.split(","):
