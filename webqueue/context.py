@@ -36,6 +36,10 @@ class Reports(Protocol):
 class Run:
     """One attempt while it runs. Made by the executor; used by the handler's thread, and by whoever stops it."""
 
+    __slots__ = (
+        "_clock", "_lines", "_reports", "cancelled", "ended", "job", "lock", "on_stop", "overdue", "started", "thread"
+    )  # fmt: skip
+
     def __init__(self, job: Job, reports: Reports, clock: Callable[[], int]) -> None:
         self.job = job
         self.thread = threading.get_ident()

@@ -1,7 +1,6 @@
 """One attempt, from its claim to the report of how it ended: in the consumer's thread, or in a process of its own."""
 
 import ctypes
-import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager

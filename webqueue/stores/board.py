@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from webqueue.feed import Feed
@@ -129,8 +129,7 @@ class Board:
             self.totals = totals
             for before, after in batch.steps:
                 self._move(before, after)
-            for job in batch.jobs.values():  # where they stand after all their steps
-                self.put(job)
+            self._put_all(batch.jobs.values())  # where they stand after all their steps
             for job in batch.forgotten.values():
                 self.counts.add(job.queue, job.kind, job.state, -1)
             for queue, pause in batch.pauses.items():
@@ -149,6 +148,18 @@ class Board:
             self.conditions[self.todo.put(job)].notify()
         elif job.state is State.SCHEDULED:
             self.due.put(job)
+
+    def _put_all(self, jobs: Iterable[Job]) -> None:
+        """As :meth:`put`, with one call for all that one group should hear of."""
+        woken: dict[str, int] = {}
+        for job in jobs:
+            if job.state is State.TODO:
+                group = self.todo.put(job)
+                woken[group] = woken.get(group, 0) + 1
+            elif job.state is State.SCHEDULED:
+                self.due.put(job)
+        for group, number in woken.items():
+            self.conditions[group].notify(number)
 
     def withdraw(self, job: Job) -> None:
         """*job*, which waits, does so no more: nobody can claim it while its next step is being written."""

@@ -10,6 +10,7 @@ A large body (an upload for /push-jobs) is read by the thread, within the same d
 """
 
 import io
+import gc
 import logging
 import os
 import queue
@@ -56,6 +57,8 @@ STOPPERS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 """Signals that must not be lost while a worker is being born."""
 SWITCH_INTERVAL: Final = 0.0005
 """A handler that computes holds the interpreter for so many seconds at a time, instead of 5 ms."""
+COLLECTED_AFTER: Final = (50_000, 20, 100)
+"""The garbage collector looks for circles after so many allocations: a batch of jobs is many objects and no circle."""
 
 _LENGTH: Final = re.compile(rb"^content-length:[ \t]*(\d{1,15})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _READ_ON: Final = re.compile(rb"^(transfer-encoding|expect):", re.IGNORECASE | re.MULTILINE)
@@ -232,6 +235,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """In the new process: from here until the end."""
         os.close(self.lifeline[1])
         sys.setswitchinterval(SWITCH_INTERVAL)
+        gc.set_threshold(*COLLECTED_AFTER)
         self.worker_connections = min(MAX_CONNECTIONS, _raise_descriptors() - 256)
         super().init_process()
 
