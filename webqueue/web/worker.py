@@ -9,8 +9,8 @@ main loop gathers a request until it is complete, and only then a thread works o
 A large body (an upload for /push-jobs) is read by the thread, within the same deadline, in few threads at a time.
 """
 
-import io
 import gc
+import io
 import logging
 import os
 import queue
