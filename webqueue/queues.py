@@ -13,6 +13,9 @@ from webqueue.job import Job
 WINDOW: Final = 512
 """So many of the next jobs of a lane are held in memory; the rest stays in the store's tables."""
 
+MANY_LANES: Final = 1_000
+"""Up to so many lanes are kept while they are empty: making one anew costs more than a push may."""
+
 Key = tuple[int, int]
 
 
@@ -158,6 +161,15 @@ class TodoQueue:
             lane = self._lanes[queue, kind] = Lane(queue, kind, self.group_of(queue), self._window)
         return lane
 
+    def find(self, queue: str, kind: str) -> Lane | None:
+        """The lane of this queue and kind, if there is one."""
+        return self._lanes.get((queue, kind))
+
+    def _retire(self, lane: Lane) -> None:
+        """Forget an empty lane where there are many: anybody may invent names of queues."""
+        if len(self._lanes) > MANY_LANES and not len(lane) and lane.bound is None:
+            self._lanes.pop((lane.queue, lane.kind), None)
+
     def get(self, id: int) -> Job | None:
         """The job, if it is in memory."""
         return next((job for lane in self._lanes.values() if (job := lane.get(id))), None)
@@ -191,6 +203,7 @@ class TodoQueue:
                 continue
             job = lane.pop()
             self.advertise(lane)
+            self._retire(lane)
         for entry in aside:
             heapq.heappush(heads, entry)
         if job is not None:
@@ -203,6 +216,7 @@ class TodoQueue:
         self.count(lane.group, job.priority, -1)
         if lane.discard(job.id):
             self.advertise(lane)
+        self._retire(lane)
 
     def count(self, group: str, priority: int, change: int) -> None:
         """So many more jobs of this priority wait, in memory or in the tables."""

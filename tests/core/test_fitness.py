@@ -64,7 +64,10 @@ def test_defaults_come_from_the_handler(fitness: Fitness) -> None:
 
 def test_payload_is_kept_as_it_came(fitness: Fitness) -> None:
     """The schema checks; what is kept is what was sent, defaults are filled in when it runs."""
-    assert b'{"url":"http://example.org"}' == fitness.check({"kind": "resize", "payload": {"url": "http://example.org"}}).payload
+    assert (
+        b'{"url":"http://example.org"}'
+        == fitness.check({"kind": "resize", "payload": {"url": "http://example.org"}}).payload
+    )
     assert b"{}" == fitness.check({"kind": "echo"}).payload
 
 
@@ -195,7 +198,9 @@ def test_own_checks(fitness: Fitness, handlers: Handlers) -> None:
 
     fitness.check({"kind": "resize", "payload": {"url": "http://example.org"}})
     assert [("http://example.org", 200)] == seen
-    assert {"payload": {"url": ["not one of ours"]}} == _unfit(fitness, {"kind": "resize", "payload": {"url": "http://a.org"}})
+    assert {"payload": {"url": ["not one of ours"]}} == _unfit(
+        fitness, {"kind": "resize", "payload": {"url": "http://a.org"}}
+    )
     for width, errors in ((7, {"_schema": ["not seven"]}), (8, {"width": ["not eight"]})):
         payload = {"url": "http://example.org", "width": width}
         assert {"payload": errors} == _unfit(fitness, {"kind": "resize", "payload": payload})

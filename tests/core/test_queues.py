@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from webqueue.job import Job, State
-from webqueue.queues import Lane, RunningQueue, TodoQueue, Window, due_key, todo_key
+from webqueue.queues import MANY_LANES, Lane, RunningQueue, TodoQueue, Window, due_key, todo_key
 
 
 def _job(id: int, *, priority: int = 0, kind: str = "echo", queue: str = "default", run_at: int | None = None) -> Job:
@@ -201,3 +201,13 @@ def test_running_queue_fences() -> None:
     running.take(first)
     assert not running.holds(first)
     assert (0, {"echo": 0}, set()) == (len(running), running.by_kind, running.unwanted)
+
+
+def test_empty_lanes_are_forgotten_where_there_are_many() -> None:
+    """Names of queues are anybody's: a million of them, used once each, must not stay in memory."""
+    todo = TodoQueue(["default"])
+    for number in range(1, 3 * MANY_LANES):
+        todo.put(Job(number, "echo", b"{}", f"queue {number}", 0, State.TODO, number, 3, 0))
+        assert number == getattr(todo.take("default", lambda _: False), "id", None)
+
+    assert len(list(todo.lanes())) <= MANY_LANES + 1

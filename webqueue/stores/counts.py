@@ -22,7 +22,10 @@ class Counts:
     def move(self, before: Job | None, after: Job) -> None:
         """A job took a step."""
         if before is not None:
-            self._numbers[before.queue, before.kind, before.state] -= 1
+            key = (before.queue, before.kind, before.state)
+            self._numbers[key] -= 1
+            if not self._numbers[key]:
+                del self._numbers[key]  # anybody may invent names of queues
             self.finished -= before.state in FINISHED
         self._numbers[after.queue, after.kind, after.state] += 1
         self.finished += after.state in FINISHED

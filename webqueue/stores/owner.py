@@ -7,6 +7,7 @@ would stay.
 import contextlib
 import fcntl
 import os
+import re
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +37,9 @@ class Owner:
         A holder that is draining (it said so with :meth:`leaving`) is given the time that it asked for.
         """
         self._check_place()
-        descriptor = self._locked_within(patience) or self._locked_within(self._asked_for())
+        descriptor = self._locked_within(patience)
+        if descriptor is None:
+            descriptor = self._locked_within(self._asked_for())
         if descriptor is None:
             raise StoreBusy(
                 f"{self._store} is in use by {self._holder()}: stop that process, or name another file "
@@ -81,12 +84,12 @@ class Owner:
 
     def _holder(self) -> str:
         with contextlib.suppress(OSError):
-            return self._lock.read_text(encoding="utf-8").strip() or "another process"
+            return self._lock.read_text(encoding="utf-8", errors="replace").strip()[:200] or "another process"
         return "another process"
 
     def _asked_for(self) -> float:
-        words = self._holder().rpartition("leaving within ")[2].split()
-        return float(words[0]) + 1 if "leaving within" in self._holder() and words else 0.0
+        found = re.search(r"leaving within (\d{1,6}) s", self._holder())
+        return int(found[1]) + 1 if found else 0.0
 
     def _write(self, text: str) -> None:
         """Say who holds it, as far as there is room on the disk: what counts is the lock."""
@@ -100,13 +103,14 @@ def file_system(folder: Path, mounts: str | None = None) -> str:
     """The type of the file system that *folder* lies on, "" where it can't be told."""
     if mounts is None:
         try:
-            mounts = Path("/proc/mounts").read_text(encoding="utf-8")
+            mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="surrogateescape")
         except OSError:
             return ""
     place = os.path.realpath(folder)
     found, longest = "", -1
     for line in mounts.splitlines():
-        _, point, system, *_ = line.split(" ")
+        _, escaped, system, *_ = line.split(" ")
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), escaped)  # proc(5): a space is \040
         if (place == point or place.startswith(point.rstrip("/") + "/")) and len(point) >= longest:
             found, longest = system, len(point)
     return found

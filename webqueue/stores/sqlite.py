@@ -46,7 +46,7 @@ CREATE INDEX jobs_todo ON jobs (queue, kind, rank, place) WHERE state = 'todo';
 CREATE INDEX jobs_scheduled ON jobs (run_at, id) WHERE state = 'scheduled';
 CREATE INDEX jobs_by_state ON jobs (state, id) WHERE state <> 'todo';
 CREATE INDEX jobs_finished ON jobs (finished_at, id) WHERE finished_at IS NOT NULL;
-CREATE INDEX jobs_unique_key ON jobs (unique_key) WHERE unique_key IS NOT NULL;
+CREATE INDEX jobs_unique_key ON jobs (unique_key) WHERE unique_key IS NOT NULL AND state IN ('todo', 'scheduled');
 CREATE UNIQUE INDEX jobs_idempotency_key ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE TABLE lines (job INTEGER NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, level TEXT NOT NULL,
     message TEXT NOT NULL, PRIMARY KEY (job, number)) WITHOUT ROWID;
