@@ -9,12 +9,12 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
 
-.PHONY: run test lint bench chromium clean
+.PHONY: run test lint bench tools clean
 
 run: .venv/.run
 	exec $(BIN)/webqueue run --host $(HOST) --port $(PORT) $(ARGS)
 
-test: .venv/.test chromium
+test: .venv/.test tools
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
@@ -27,14 +27,16 @@ bench: .venv/.bench
 	@for script in handoff throughput web backlog compute; do \
 	  echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
-# The page's tests drive Debian's own browser; without it they are skipped, and pytest says so.
-chromium:
-	@command -v chromium >/dev/null && exit 0; \
-	line="apt-get update && apt-get install -y --no-install-recommends chromium"; \
-	if ! command -v apt-get >/dev/null; then echo "make: for the browser tests install chromium"; \
-	elif [ "$$(id -u)" = 0 ]; then sh -c "$$line" >/dev/null || echo "make: for the browser tests run: $$line"; \
-	elif sudo -n true 2>/dev/null; then sudo sh -c "$$line" >/dev/null || echo "make: for the browser tests run: sudo sh -c '$$line'"; \
-	else echo "make: for the browser tests run: sudo sh -c '$$line'"; fi
+# Programs that tests drive: Debian's own browser, and strace, which records and disturbs what is written to the disk.
+# Where they can't be installed here the line to do so is printed, and the tests that need them fail with it.
+TOOLS := chromium strace
+tools:
+	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing=yes; done; [ -n "$$missing" ] || exit 0; \
+	line="apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TOOLS)"; \
+	if ! command -v apt-get >/dev/null; then echo "make: for the tests install $(TOOLS)"; \
+	elif [ "$$(id -u)" = 0 ]; then sh -c "$$line" >/dev/null || echo "make: for the tests run: $$line"; \
+	elif sudo -n true 2>/dev/null; then sudo sh -c "$$line" >/dev/null || echo "make: for the tests run: sudo sh -c '$$line'"; \
+	else echo "make: for the tests run: sudo sh -c '$$line'"; fi
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

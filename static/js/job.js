@@ -85,10 +85,11 @@ function attempt(one) {
 
 function append(lines) {
   const log = part(root, "log");
-  const low = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+  const scroll = log.parentElement;
+  const low = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 24;
   log.append(...lines.map(logLine));
   while (log.childElementCount > KEPT) log.firstElementChild.remove();
-  if (low) log.scrollTop = log.scrollHeight;
+  if (low) scroll.scrollTop = scroll.scrollHeight;
 }
 
 function logLine(line) {

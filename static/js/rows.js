@@ -4,6 +4,7 @@ import { clone, part, setText, stillness } from "./page.js";
 import { faults, moment, note, percent, shown, took, tries } from "./words.js";
 
 const TINT = [{ backgroundColor: "var(--tint)" }, { backgroundColor: "transparent" }];
+const FEW = 20; // where more rows are new at once a tint says nothing
 const filled = new WeakMap(); // row -> what it shows: [item, place]
 
 // Makes *list*'s rows those of *items* ({id}), in that order, each by fill(row, item, place).
@@ -11,11 +12,12 @@ export function reconcile(list, items, template, fill, quiet) {
   const rows = new Map([...list.children].map((row) => [Number(row.dataset.id), row]));
   const wanted = new Set(items.map((item) => item.id));
   for (const [id, row] of rows) if (!wanted.has(id)) leave(list, row);
+  const many = items.filter((item) => !rows.has(item.id)).length > FEW;
   let next = list.firstElementChild;
   items.forEach((item, index) => {
     const known = rows.get(item.id);
     const row = known ?? clone(template);
-    show(row, item, index + 1, fill, quiet || (known && !filled.has(known)));
+    show(row, item, index + 1, fill, quiet || many || (known && !filled.has(known)));
     if (row === next) next = next.nextElementSibling;
     else list.insertBefore(row, next);
   });
