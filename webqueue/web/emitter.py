@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from webqueue.engine import Engine
-from webqueue.errors import JobNotFound
+from webqueue.errors import JobNotFound, NotRunning
 from webqueue.feed import Feed, Followed
 from webqueue.job import Job, LogLine, Progress, Rejection
 from webqueue.views import job_json, log_json, progress_json, rejection_json
@@ -121,6 +121,8 @@ class Emitter:
             begun = time.monotonic()
             try:
                 told = self._tell(feed, begun)
+            except NotRunning:
+                told = self._cut_all()  # the engine has stopped: they come back to its successor
             except Exception:  # noqa: BLE001 - logged, and those who missed something are told afresh
                 _log.exception("The news could not be told; the clients are cut and will come back for it")
                 told = self._cut_all()
