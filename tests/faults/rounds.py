@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.faults.ledger import Ledger
-from tests.faults.nursery import Ready
+from tests.faults.nursery import PATIENCE, Ready
 from webqueue.context import current_job
 from webqueue.engine import Engine
 from webqueue.errors import NotRunning, Unavailable
@@ -168,6 +168,7 @@ def die_before_child(ready: Ready, store: str, ledger_path: str) -> None:
         push(engine, ledger, f"before.{number}")
     told, tell = os.pipe()
     if os.fork() == 0:
+        signal.alarm(PATIENCE)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         ledger.note("child", os.getpid(), _refusal(engine))
         os.write(tell, b".")

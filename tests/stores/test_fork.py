@@ -44,6 +44,7 @@ def child():
     engine.stop()
     engine.drain()
     if url != "memory:":
+        assert engine._store.tables._writer is None, "closing it here would meddle with the parent's"
         try:
             Owner(folder / "jobs.db").acquire(0)
         except StoreBusy:

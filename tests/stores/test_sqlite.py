@@ -458,6 +458,23 @@ def test_one_bad_row_while_the_disk_fails(sqlite: Bench, monkeypatch: pytest.Mon
     assert sqlite.push(draft())
 
 
+def test_a_broken_upkeep_takes_nothing_back(
+    sqlite: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What fails after a commit is logged; the commit stands, it is answered, and the store goes on."""
+
+    def broken() -> None:
+        raise StoreUnavailable("can't be read")
+
+    monkeypatch.setattr(sqlite.store._upkeep, "look_after", broken)
+    (job,) = sqlite.push(draft())
+    sqlite.complete(sqlite.claim())
+
+    assert State.DONE == sqlite.store.get(job.id).state
+    assert sqlite.store.writable
+    assert "The upkeep failed" in caplog.text
+
+
 def test_wild_batches_of_everything(sqlite: Bench) -> None:
     """Pushes, ends, cancels and failing commits from many threads: every answer is true, and the books balance."""
     write, toss = sqlite.store.tables.write, threading.local()
@@ -581,7 +598,8 @@ def test_cancelling_all_that_is_scheduled_in_memory(sqlite: Bench) -> None:
     """The same for what is scheduled."""
     sqlite.push(*[draft(run_at=sqlite.clock() + 1_000_000) for _ in range(20)])
     sqlite.store.cancel_all(Filter(state="scheduled"), 9)
-    sqlite.pass_time(0)
+    sqlite.settle()
+    assert [10, 11] == [job.id for job in sqlite.store.snapshot().scheduled[:2]]
     sqlite.pass_time(1)
 
     assert list(range(10, 21)) == sqlite.drain()
@@ -598,6 +616,19 @@ def test_a_cancel_beyond_the_window_in_the_batch_of_a_refill(sqlite: Bench) -> N
     sqlite.settle()
 
     assert [4, 8, 9, 10, 11, 12] == sqlite.drain()
+
+
+def test_what_runs_is_not_read_in_again(sqlite: Bench) -> None:
+    """A job that runs while a flood of higher priorities pushes the window on is not claimed a second time."""
+    sqlite.push(*[draft() for _ in range(4)])
+    running = sqlite.claim()
+    sqlite.push(*[draft(priority=1) for _ in range(20)])
+    claimed = [sqlite.claim(slot=1) for _ in range(1)]
+    sqlite.complete(claimed[0], slot=1)
+
+    assert [*range(6, 25), 2, 3, 4] == sqlite.drain()
+    sqlite.complete(running)
+    assert 1 == len(sqlite.store.get(running.id).history)
 
 
 def test_a_cancel_of_a_scheduled_one_in_the_batch_of_its_refill(sqlite: Bench) -> None:
