@@ -123,21 +123,21 @@ def nearly_full(ready: Ready, store: str, ledger_path: str) -> None:
 
 
 def refused_once(ready: Ready, store: str, ledger_path: str) -> None:
-    """What nobody repeats is refused on a full disk: whether that can be written again is found out by writing."""
+    """What nobody repeats is refused on a full disk; meanwhile a rate would let the next job start."""
     ledger, space = Ledger(Path(ledger_path)), Space(Path(store).parent)
     with _running(store, ledger) as (engine, _):
-        push(engine, ledger, "one")
+        held = [push(engine, ledger, f"paced.{number}", "paced") for number in range(2)]
         space.fill(0)
         with contextlib.suppress(DiskFull):
             engine.pause(why="x" * 2_000_000)
             raise AssertionError("it was not full")
         engine.feed.wait(engine.feed.seq, 4 * PROBE)
-        ledger.note("still", engine.ready())
+        ledger.note("still", engine.ready(), engine.job(held[1] or 0).state)
         space.free()
         began = time.monotonic()
         while engine.ready() and time.monotonic() - began < PATIENCE:
             engine.feed.wait(engine.feed.seq, 0.05)
-        ledger.note("ready", time.monotonic() - began)
+        ledger.note("ready", time.monotonic() - began, engine.wait(held[1] or 0, PATIENCE).state)
     ready()
 
 
@@ -161,6 +161,7 @@ def _running(store: str, ledger: Ledger) -> Iterator[tuple[Engine, threading.Eve
     """A running engine, and what opens the gate of the handler ``gate``."""
     handlers, opened = noting(ledger), threading.Event()
     handlers.register(lambda token: opened.wait(PATIENCE), kind="gate")
+    handlers.register(lambda token: None, kind="paced", rate="1/s")
     engine = engine_on(store, handlers)
     engine.start()
     try:

@@ -155,17 +155,21 @@ DAMAGES: Final[dict[str, Damage]] = {
 }
 
 
+NEVER_WHOLE: Final = frozenset({name for name in DAMAGES if name.startswith(("other", "cut", "page ", "later"))})
+"""What must be refused, even where the rest could be read."""
+
+
 def test_there_are_fifty() -> None:
     """The battery has at least 50 damages."""
     assert len(DAMAGES) >= 50
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_damaged_file(damage: Damage, sound: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_file(name: str, sound: Path, tmp_path: Path) -> None:
     """Refused in one clear line that names the file, its bytes untouched; or every job is there, with its payload."""
     store = tmp_path / "jobs.db"
     shutil.copyfile(sound, store)
-    damage(store)
+    DAMAGES[name](store)
     before = _content(store)
     engine = engine_on(str(store), noting(Ledger(tmp_path / "ledger")), consumers=0)
     refusal = _start(engine)
@@ -174,6 +178,7 @@ def test_damaged_file(damage: Damage, sound: Path, tmp_path: Path) -> None:
         assert 1 == len(refusal.splitlines())
         assert before == _content(store), "a refused file is not touched"
         return
+    assert name not in NEVER_WHOLE
     found = {job.id: job.payload for job in engine.jobs(limit=200).items}
     waiting = engine.overview()["counts"]["todo"]
     engine.stop()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from webqueue.errors import NotRunning
+from webqueue.errors import NotRunning, StoreUnavailable
 from webqueue.job import Job, State
 from webqueue.queues import Lane, due_key, todo_key
 from webqueue.stores.batch import Batch, Numbers
@@ -19,6 +19,8 @@ from webqueue.timers import Alarm, Timers
 
 STEP: Final = 500
 """So many jobs at most are forgotten, or become due, in one step."""
+AGAIN: Final = 1.0
+"""Seconds after which what could not be read is read again."""
 DAY: Final = 86_400_000_000
 """µs"""
 
@@ -99,7 +101,11 @@ class Upkeep:
         self._requested.discard((lane.queue, lane.kind))
         if lane.bound is None:
             return
-        rows = self._tables.todo_after(lane.queue, lane.kind, lane.bound, self._window)
+        try:
+            rows = self._tables.todo_after(lane.queue, lane.kind, lane.bound, self._window)
+        except StoreUnavailable:  # nobody claims from an empty window, so nobody would ask again
+            self._timers.after(AGAIN, lambda: self._soon(lambda batch: self._refill(batch, lane)))
+            raise
         with self._board.lock:
             running = self._board.running  # in the tables what runs is still todo, and so is what this batch moves
             waiting = [job for job in rows if job.id not in batch.jobs and running.get(job.id) is None]
@@ -110,7 +116,11 @@ class Upkeep:
     def _refill_due(self, batch: Batch) -> None:
         due = self._board.due
         if due.low and due.bound is not None:
-            rows = self._tables.scheduled_after(due.bound, self._window)
+            try:
+                rows = self._tables.scheduled_after(due.bound, self._window)
+            except StoreUnavailable:
+                self._timers.after(AGAIN, self._ring)
+                raise
             with self._board.lock:
                 waiting = [job for job in rows if job.id not in batch.jobs]
                 due.refill(waiting, due_key(rows[-1]) if len(rows) == self._window else None)
