@@ -66,37 +66,30 @@ class Look:
 
     # -- one job -------------------------------------------------------------------------------------------------
 
-    def at(self, job: Job, *, fresh: bool = False) -> Job:
-        """*job* with its standing; a *fresh* one stands at the tail, which needs no search."""
+    def at(self, job: Job, *, fresh: bool = False, position: int | None = None) -> Job:
+        """*job* with its standing; a *fresh* one stands at the tail, which like a known *position* needs no search."""
         if job.state is State.RUNNING:
             return job.seen(Standing(overdue=True)) if self._executor.overdue(job.id) else job
         if job.state is not State.TODO:
             return job
         with self._board.lock:
             group = self._board.todo.group_of(job.queue)
-            position = self._board.todo.length(group, job.priority) if fresh else self._position(group, job)
+            if fresh:
+                position = self._board.todo.length(group, job.priority)
+            elif position is None:
+                position = self._position(group, job)
             waiting_for = self._board.waiting_for(job)
-        return self._todo(job, group, max(1, position), waiting_for)
+        starts_in, position = None, max(1, position)
+        if waiting_for is None:
+            kinds, running = self._moment()[group]
+            starts_in = self._pace.starts_in(position, self._groups[group], kinds, running)
+        return job.seen(Standing(position, starts_in, waiting_for))
 
     def at_all(self, jobs: Iterable[Job]) -> list[Job]:
         """The same for many at once."""
         jobs = list(jobs)
         positions = self._positions() if any(job.state is State.TODO for job in jobs) else {}
-        return [self._placed(job, positions.get(job.id)) for job in jobs]
-
-    def _placed(self, job: Job, position: int | None) -> Job:
-        if position is None or job.state is not State.TODO:
-            return self.at(job)
-        with self._board.lock:
-            waiting_for = self._board.waiting_for(job)
-        return self._todo(job, self._board.todo.group_of(job.queue), position, waiting_for)
-
-    def _todo(self, job: Job, group: str, position: int, waiting_for: str | None) -> Job:
-        starts_in = None
-        if waiting_for is None:
-            kinds, running = self._moment()[group]
-            starts_in = self._pace.starts_in(position, self._groups[group], kinds, running)
-        return job.seen(Standing(position, starts_in, waiting_for))
+        return [self.at(job, position=positions.get(job.id)) for job in jobs]
 
     def _moment(self) -> dict[str, Moment]:
         """By group, what waits and what runs. Kept for STALE seconds: each push and each row of a list asks for it."""

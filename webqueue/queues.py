@@ -170,10 +170,6 @@ class TodoQueue:
         if len(self._lanes) > MANY_LANES and not len(lane) and lane.bound is None:
             self._lanes.pop((lane.queue, lane.kind), None)
 
-    def get(self, id: int) -> Job | None:
-        """The job, if it is in memory."""
-        return next((job for lane in self._lanes.values() if (job := lane.get(id))), None)
-
     def put(self, job: Job) -> str:
         """*job* takes its place. Returns the group whose consumers should hear of it."""
         lane = self.lane(job.queue, job.kind)

@@ -80,9 +80,12 @@ def test_the_lock_dies_with_its_holder(tmp_path: Path, end: str) -> None:
     """However the holder ends, the next one may have it."""
     code = (
         "import os, sys, pathlib\nfrom webqueue.stores.owner import Owner\n"
-        f"owner = Owner(pathlib.Path({str(tmp_path / 'jobs.db')!r}))\nowner.acquire(0)\n{end}"
+        f"owner = Owner(pathlib.Path({str(tmp_path / 'jobs.db')!r}))\nowner.acquire(0)\n"
+        f"print('held', flush=True)\n{end}"
     )
-    subprocess.run([sys.executable, "-c", code], check=False, timeout=30, cwd=Path(__file__).parents[2])
+    command, root = [sys.executable, "-c", code], Path(__file__).parents[2]
+    ran = subprocess.run(command, check=False, timeout=30, cwd=root, capture_output=True, text=True)
+    assert "held\n" == ran.stdout, ran.stderr
     owner = Owner(tmp_path / "jobs.db")
     owner.acquire(0)
     owner.release()

@@ -17,13 +17,13 @@ from webqueue.job import Job, LogLine, Progress, Rejection, State
 from webqueue.limits import Limit
 from webqueue.meters import Meters
 from webqueue.queues import WINDOW
-from webqueue.stores.base import NoRoom, Outcome, Page, Pushed, Snapshot
+from webqueue.stores.base import NoRoom, Outcome, Page, Pushed, Snapshot, Store
 from webqueue.stores.batch import Batch, Numbers, Pause
 from webqueue.stores.board import ALL, Board
 from webqueue.stores.journal import Journal, NullJournal, Ticket
 from webqueue.stores.owner import Owner
 from webqueue.stores.recorder import NullRecorder, Recorder
-from webqueue.stores.tables import Filter, Tables
+from webqueue.stores.tables import Filter, Tables, matches
 from webqueue.stores.upkeep import Retention, Upkeep
 from webqueue.timers import Timers
 
@@ -33,7 +33,7 @@ SHOWN: Final = 100
 """So many of each list stand in a snapshot."""
 
 
-class LocalStore:
+class LocalStore(Store):
     """See Store. Lives as long as its engine; ``board`` may be read under its lock."""
 
     def __init__(
@@ -454,7 +454,7 @@ class LocalStore:
     def _matching(self, filter: Filter, limit: int) -> tuple[int, list[int]]:
         """As Tables.matching, with what runs counted as running rather than as todo."""
         with self.board.lock:
-            running = {job.id for job in self.board.running if _matches(job, filter._replace(state=None))}
+            running = {job.id for job in self.board.running if matches(job, filter._replace(state=None))}
         if filter.state == State.RUNNING:
             return len(running), sorted(running)[:limit]
         number, ids = self.tables.matching(filter, limit + len(running))
@@ -491,16 +491,14 @@ class LocalStore:
         with self.board.lock:
             running = [job for id in ids if (job := self.board.running.get(id))]
             known = {job.id for job in running}
-            waiting = [job for id in ids if id not in known and (job := self.board.todo.get(id))]
-        known.update(job.id for job in waiting)
-        return running + waiting + self.tables.get_many([id for id in ids if id not in known])
+        return running + self.tables.get_many([id for id in ids if id not in known])
 
     def page(self, filter: Filter, before: int | None, limit: int) -> Page:
         """See Store."""
         with self.board.lock:
             running = {job.id: job for job in self.board.running}
         if filter.state == State.RUNNING:
-            found = [job for job in running.values() if _matches(job, filter) and (before is None or job.id < before)]
+            found = [job for job in running.values() if matches(job, filter) and (before is None or job.id < before)]
             return _page(sorted(found, key=lambda job: -job.id), limit)
         rows = self.tables.page(filter, before, limit + 1 + len(running))
         jobs = [running.get(job.id, job) for job in rows]
@@ -543,11 +541,6 @@ class LocalStore:
             return not self._journal.broken
         return False
 
-    def check_open(self) -> None:
-        """Raises NotRunning where nobody would take a push."""
-        if self._closing:
-            raise NotRunning("webqueue is not running: it was stopped.")
-
 
 def _decided(ticket: Ticket, batch: Batch) -> Any:
     try:
@@ -561,12 +554,3 @@ def _decided(ticket: Ticket, batch: Batch) -> Any:
 
 def _page(jobs: list[Job], limit: int) -> Page:
     return Page(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
-
-
-def _matches(job: Job, filter: Filter) -> bool:
-    return (
-        filter.kind in (None, job.kind)
-        and filter.queue in (None, job.queue)
-        and (filter.error is None or (job.error is not None and job.error.type == filter.error))
-        and (filter.text is None or filter.text.lower() in f"{job.id} {job.kind} {job.payload.decode()}".lower())
-    )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from webqueue.job import Job, LogLine, Rejection, State
 from webqueue.queues import Key, due_key, todo_key
 from webqueue.stores.batch import Batch
-from webqueue.stores.tables import Filter, Loaded, Totals
+from webqueue.stores.tables import Filter, Loaded, Totals, matches
 
 KEPT_REJECTIONS = 1_000
 
@@ -143,19 +143,4 @@ class MemoryTables:
     def _select(self, filter: Filter, *, newest_first: bool = False) -> Iterator[Job]:
         with self._lock:
             jobs = list(self._jobs.values())
-        return (job for job in (reversed(jobs) if newest_first else jobs) if _matches(job, filter))
-
-
-def _matches(job: Job, filter: Filter) -> bool:
-    return (
-        (filter.state is None or job.state == filter.state)
-        and (filter.kind is None or job.kind == filter.kind)
-        and (filter.queue is None or job.queue == filter.queue)
-        and (filter.error is None or (job.error is not None and job.error.type == filter.error))
-        and (filter.text is None or filter.text.lower() in _text(job))
-    )
-
-
-def _text(job: Job) -> str:
-    error = f"{job.error.type}: {job.error.message}" if job.error else ""
-    return f"{job.id} {job.kind} {job.unique_key or ''} {error} {job.payload.decode()}".lower()
+        return (job for job in (reversed(jobs) if newest_first else jobs) if matches(job, filter))

@@ -32,6 +32,22 @@ class Filter(NamedTuple):
     text: str | None = None
 
 
+def matches(job: Job, filter: Filter) -> bool:
+    """Whether *filter* means *job*; the same that the tables' SQL says."""
+    return (
+        (filter.state is None or job.state == filter.state)
+        and (filter.kind is None or job.kind == filter.kind)
+        and (filter.queue is None or job.queue == filter.queue)
+        and (filter.error is None or (job.error is not None and job.error.type == filter.error))
+        and (filter.text is None or filter.text.lower() in _text(job))
+    )
+
+
+def _text(job: Job) -> str:
+    error = f"{job.error.type}: {job.error.message}" if job.error else ""
+    return f"{job.id} {job.kind} {job.unique_key or ''} {error} {job.payload.decode()}".lower()
+
+
 @dataclass
 class Loaded:
     """What a store must know when it opens."""

@@ -131,15 +131,19 @@ class Upkeep:
         """Set the alarm to the next due time, if it is not set to it already."""
         with self._board.lock:
             head = self._board.due.head()
-            if head is None and self._board.due.bound is not None:  # those in memory were all cancelled
-                self._soon(self.promote)
-            set_to, alarm = self._due_alarm or (None, None)
-            if head is None or head.run_at == set_to:
-                return
-            if alarm is not None:
-                alarm.cancel()
-            run_at = head.run_at or 0
-            self._due_alarm = (run_at, self._timers.after((run_at - self._clock()) / 1e6, self._ring))
+            hidden = head is None and self._board.due.bound is not None  # those in memory were all cancelled
+            if head is not None:
+                self._set_due_alarm(head.run_at or 0)
+        if hidden:
+            self._soon(self.promote)
+
+    def _set_due_alarm(self, run_at: int) -> None:
+        set_to, alarm = self._due_alarm or (None, None)
+        if set_to == run_at:
+            return
+        if alarm is not None:
+            alarm.cancel()
+        self._due_alarm = (run_at, self._timers.after((run_at - self._clock()) / 1e6, self._ring))
 
     def _ring(self) -> None:
         with self._board.lock:
