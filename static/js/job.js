@@ -1,4 +1,5 @@
 // A job's own page: follows the job, and says each of its steps as it comes.
+import { call } from "./api.js";
 import { tell, tick } from "./clock.js";
 import { Live } from "./live.js";
 import { clone, part, setText } from "./page.js";
@@ -12,10 +13,14 @@ import "./actions.js";
 const KEPT = 2000; // log lines in the document
 const STEPS = { created: "created_at", due: "run_at", started: "started_at", ended: "finished_at" };
 
+const FINISHED = ["done", "failed", "cancelled"];
+
 const root = document.getElementById("job");
 const id = Number(root.dataset.id);
 const state = new State();
 let job = null;
+let fresh = null; // log lines told since this page follows, until it has read the stored ones
+let reading = Promise.resolve(); // one reading of the log after the other
 
 const pretty = (value) => JSON.stringify(value, null, 2);
 
@@ -38,7 +43,9 @@ function facts() {
 
 function render(news) {
   if (job && news.revision < job.revision) return;
+  const ended = job && !FINISHED.includes(job.state) && FINISHED.includes(news.state);
   job = news;
+  if (ended) readLater();
   root.dataset.state = job.state;
   root.querySelector(".head use").setAttribute("href", `#shape-${job.state}`);
   for (const [name, text] of Object.entries(facts())) setText(part(root, name), text);
@@ -83,6 +90,37 @@ function attempt(one) {
   return item;
 }
 
+// What was logged while this page was away, or before it followed, was told to nobody: the stored log has it. Only the
+// newest lines may not be stored yet, and those come as events: the two overlap.
+function readLater() {
+  reading = reading.then(readLog).catch(() => {});
+}
+
+async function readLog() {
+  const stored = [];
+  for (let cursor = 0; cursor !== null; ) {
+    const { lines, next } = await call("GET", `/jobs/${id}/log?limit=1000&cursor=${cursor}`);
+    stored.push(...lines);
+    cursor = next;
+  }
+  const told = FINISHED.includes(job.state) ? [] : (fresh ?? []);
+  fresh = null;
+  part(root, "log").replaceChildren();
+  append(stored.concat(told.slice(overlap(stored, told))).slice(-KEPT));
+}
+
+// How many lines at the end of the first are those at the beginning of the second.
+function overlap(first, second) {
+  const same = (count) => second.slice(0, count).every((line, index) => isSame(line, first[first.length - count + index]));
+  let count = Math.min(first.length, second.length);
+  while (!same(count)) count -= 1;
+  return count;
+}
+
+function isSame(line, other) {
+  return line.at === other.at && line.level === other.level && line.message === other.message;
+}
+
 function append(lines) {
   const log = part(root, "log");
   const scroll = log.parentElement;
@@ -102,8 +140,12 @@ function logLine(line) {
 }
 
 async function follow() {
+  fresh = [];
   const { status, body } = await live.ask("follow", { id });
-  if (status === 200) return render(body);
+  if (status === 200) {
+    render(body);
+    return readLater();
+  }
   say(status === 404 ? "This job is no longer there: it was deleted, or forgotten by its age." : "The server does not let this page follow the job.", true);
 }
 
@@ -115,7 +157,8 @@ const live = new Live(state, {
 live.socket.on("connect", () => follow().catch(() => {}));
 live.socket.on("job", (news) => {
   if (news.job.id !== id) return;
-  append(news.log ?? []);
+  fresh?.push(...news.log);
+  append(news.log);
   render(news.job);
 });
 tick(() => live.tick());

@@ -137,6 +137,14 @@ class Site:
             return payload
 
         @jobs.handler
+        def chatty(lines: int) -> None:
+            """Logs so many lines, and one more when the test lets it."""
+            for number in range(lines):
+                current_job.log(f"line {number}")
+            gate.pass_through()
+            current_job.log("last")
+
+        @jobs.handler
         def echo(**payload: Any) -> dict[str, Any]:
             """Returns its payload."""
             return payload

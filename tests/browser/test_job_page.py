@@ -42,3 +42,16 @@ def test_no_log_line_is_lost_or_doubled_over_a_cut(site: Site, page: Page) -> No
     site.gate.open()
     expect(page.locator(".state")).to_have_text("done")
     expect(page.locator(".log li")).to_have_count(1)
+
+
+def test_lines_logged_while_nobody_followed_are_shown(site: Site, page: Page) -> None:
+    """Those before the page was opened (more than it renders at first), and those while its socket was down."""
+    job = site.push("chatty", lines=150)
+    site.gate.wait()
+    visit(page, site, f"/jobs/{job}")
+    expect(page.locator(".log li")).to_have_count(150)
+    site.cut()
+    site.gate.open()
+    assert site.call("GET", f"/jobs/{job}?wait=10")[1]["state"] == "done"
+    expect(page.locator(".log li")).to_have_count(151)
+    expect(page.locator(".log li").last).to_contain_text("last")
