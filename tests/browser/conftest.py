@@ -126,6 +126,10 @@ class Site:
         return app
 
     def _register(self, jobs: WebQueue) -> None:
+        self._register_gated(jobs)
+        self._register_plain(jobs)
+
+    def _register_gated(self, jobs: WebQueue) -> None:
         gate = self.gate
 
         @jobs.handler(kind="gate")
@@ -144,6 +148,7 @@ class Site:
             gate.pass_through()
             current_job.log("last")
 
+    def _register_plain(self, jobs: WebQueue) -> None:
         @jobs.handler
         def echo(**payload: Any) -> dict[str, Any]:
             """Returns its payload."""
