@@ -36,13 +36,16 @@ class Call(NamedTuple):
     name: str
     path: Sequence[str]
     job: Job
+    results: list[Any]
+    """What those returned that it comes after."""
 
 
 class _Reports:
     """Sends what the handler tells to the parent."""
 
-    def __init__(self, pipe: Connection) -> None:
+    def __init__(self, pipe: Connection, results: list[Any]) -> None:
         self._pipe = pipe
+        self._results = results
         self._lock = threading.Lock()
 
     def progress(self, claimed: Job, progress: Progress) -> None:
@@ -56,6 +59,10 @@ class _Reports:
     def unwanted(self, id: int) -> bool:
         """See context.Reports; here a message says so."""
         return False
+
+    def results(self, job: Job) -> list[Any]:
+        """See context.Reports; here they came with the call."""
+        return self._results
 
     def send(self, *message: Any) -> None:
         """One message; a parent that is gone hears nothing."""
@@ -83,7 +90,7 @@ def main(descriptor: int) -> None:
 
 
 def _serve(pipe: Connection, call: Call, calls: list[context.Run]) -> None:
-    reports = _Reports(pipe)
+    reports = _Reports(pipe, call.results)
     run = context.Run(call.job, reports, lambda: time.time_ns() // 1000)
     calls.append(run)
     try:

@@ -32,6 +32,10 @@ class Reports(Protocol):
         """Whether it was asked to stop."""
         ...
 
+    def results(self, job: Job) -> list[Any]:
+        """What those returned that *job* comes after, in its order; None for one that has been forgotten."""
+        ...
+
 
 class Run:
     """One attempt while it runs. Made by the executor; used by the handler's thread, and by whoever stops it."""
@@ -62,6 +66,10 @@ class Run:
         if on_stop is not None:
             with contextlib.suppress(OSError):  # it ended meanwhile
                 on_stop()
+
+    def results(self) -> list[Any]:
+        """What those returned that it comes after."""
+        return self._reports.results(self.job)
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell how far it is."""
@@ -101,6 +109,11 @@ class CurrentJob:
     def attempt(self) -> int:
         """Which attempt this is, counted from 1."""
         return self._run().job.attempt
+
+    @property
+    def results(self) -> list[Any]:
+        """What those returned that this one comes after, in that order; None for one that has been forgotten."""
+        return self._run().results()
 
     @property
     def cancelled(self) -> bool:

@@ -266,6 +266,8 @@ class Engine:
     def _answered(self, body: object, answer: Pushed | NoRoom | Exception) -> Pushed | Rejection:
         if isinstance(answer, Pushed):
             return answer
+        if isinstance(answer, Unfit):
+            return self.reject(body, answer.errors)
         if isinstance(answer, Exception):
             raise answer
         message = f"The queue is full: {answer.most:,} jobs wait."

@@ -18,6 +18,8 @@ log = logging.getLogger("webqueue")
 
 MAX_KEY: Final = 1_000
 MAX_IDEMPOTENCY_KEY: Final = 255
+MAX_AFTER: Final = 1_000
+"""So many jobs at most one may come after."""
 MAX_TIMEOUT: Final = 10**6
 Messages = dict[str, Any]
 WORDLESS: Final[Messages] = {"_schema": ["It is unfit."]}
@@ -76,6 +78,11 @@ class PushSchema(Schema):
         metadata={"description": "Seconds an attempt may take."},
     )
     unique_key = fields.String(validate=[validate.Length(1, MAX_KEY), _encodable])
+    after = fields.List(
+        Whole(validate=validate.Range(1, 2**53 - 1)),
+        validate=validate.Length(1, MAX_AFTER),
+        metadata={"description": "Ids of jobs: it runs once all of them are done, and is cancelled when one fails."},
+    )
 
 
 _PUSH: Final = PushSchema()
@@ -125,6 +132,8 @@ class Fitness:
     def _wishes(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What differs from the kind's defaults."""
         wishes = {name: asked[name] for name in _WISHES if name in asked}
+        if "after" in asked:
+            return wishes | {"after": tuple(asked["after"]), "state": State.SCHEDULED}
         now = self._clock()
         run_at = _due(asked, now)
         if run_at is not None:
@@ -150,8 +159,9 @@ def _shape(body: object) -> Mapping[str, Any]:
         asked: Mapping[str, Any] = _PUSH.load(body)
     except ValidationError as error:
         raise Unfit(_messages(error)) from None
-    if "delay" in asked and "run_at" in asked:
-        raise Unfit({"run_at": ["Give delay or run_at, not both."]})
+    times = [name for name in ("after", "delay", "run_at") if name in asked]
+    if len(times) > 1:
+        raise Unfit({times[-1]: [f"Give {times[0]} or {times[-1]}, not both."]})
     return asked
 
 

@@ -3,13 +3,14 @@
 import difflib
 import inspect
 from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar
 
 from marshmallow import INCLUDE, RAISE, Schema, fields
 
 from webqueue.backoff import Backoff
 from webqueue.errors import SettingsError
+from webqueue.job import Rejection
 from webqueue.limits import Limit, Rate
 from webqueue.rules import Rule
 
@@ -53,6 +54,10 @@ class Options:
     def push_many(self, payloads: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Push many in one flush: a Job or a Rejection for each, in order."""
         return self.push_bodies([self._body(payload) for payload in payloads])
+
+    def after(self, *jobs: Any) -> "Options":
+        """It runs once all of *jobs* (or their ids) are done. When one of them fails or is cancelled, so is it."""
+        return replace(self, more={**self.more, "after": [_id(job) for job in jobs]})
 
     def _body(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         return {"kind": self.kind, "payload": dict(payload), **self.more}
@@ -99,9 +104,14 @@ class Handler(Generic[P, R]):
     def options(self, **more: Any) -> Options:
         """The same kind, pushed with other values than its own.
 
-        They are ``queue``, ``priority``, ``delay``, ``run_at``, ``max_attempts``, ``timeout`` and ``unique_key``.
+        They are ``queue``, ``priority``, ``delay``, ``run_at``, ``max_attempts``, ``timeout``, ``unique_key`` and
+        ``after`` (ids).
         """
         return Options(self.kind, more, self.push_bodies)
+
+    def after(self, *jobs: Any) -> Options:
+        """The same kind, pushed to run once all of *jobs* are done: ``notify.after(*resized).push(to="me")``."""
+        return self.options().after(*jobs)
 
     @property
     def secret(self) -> frozenset[str]:
@@ -189,6 +199,13 @@ class Handlers:
             self._limits[name] = handler.limit
         self._by_kind[name] = handler
         return handler
+
+
+def _id(job: Any) -> Any:
+    """The id of what a push gave. Raises TypeError for a Rejection: it has an id, but never ends."""
+    if isinstance(job, Rejection):
+        raise TypeError(f"{job} is no job: nothing can come after it.")
+    return getattr(job, "id", job)
 
 
 def _nowhere(bodies: Sequence[Mapping[str, Any]], *, alone: bool = False) -> list[Any]:

@@ -118,6 +118,8 @@ class Job:
     error: Failure | None = None
     history: tuple[Attempt, ...] = ()
     progress: Progress | None = None
+    after: tuple[int, ...] = ()
+    """The jobs whose end it waits for, by their ids."""
     idempotency: tuple[str, bytes] | None = field(default=None, repr=False)
     """The Idempotency-Key and the digest of the body that came with it."""
     standing: Standing = field(default=Standing(), repr=False)
@@ -131,8 +133,13 @@ class Job:
         """Whether nothing more happens to it by itself."""
         return self.state in FINISHED
 
+    @property
+    def follows(self) -> bool:
+        """Whether it waits for the end of others rather than for a time."""
+        return self.state is State.SCHEDULED and self.run_at is None
+
     def due(self, place: int) -> "Job":
-        """Its time has come: to the tail of todo, at *place*."""
+        """Its time has come, or those that it waits for are done: to the tail of todo, at *place*."""
         return self._step("due", place=place)
 
     def claim(self, now: int) -> "Job":
@@ -169,6 +176,10 @@ class Job:
         if self.state is State.RUNNING:
             return self._end("cancel", now, "cancelled", None)
         return self._step("cancel", finished_at=now)
+
+    def give_up(self, now: int, why: Failure) -> "Job":
+        """It will never come to run, nobody asked for that: one that it waits for failed."""
+        return self._step("cancel", finished_at=now, error=why)
 
     def retry(self, now: int, place: int) -> "Job":
         """By hand: to the tail of todo, counted from the first attempt again; the history and the last error stay."""

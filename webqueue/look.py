@@ -12,7 +12,7 @@ from webqueue.feed import Feed
 from webqueue.handlers import Handlers
 from webqueue.job import Job, Standing, State
 from webqueue.jsonschema import json_schema
-from webqueue.meters import Meters
+from webqueue.meters import Meters, bounded
 from webqueue.queues import todo_key
 from webqueue.stores.local import LocalStore
 from webqueue.views import iso, job_summary, rejection_json
@@ -33,7 +33,7 @@ class Metrics(NamedTuple):
     """What ``GET /metrics`` tells."""
 
     jobs: dict[tuple[str, str, str], int]
-    """By (queue, kind, state)."""
+    """By (queue, kind, state), as ``bounded`` makes them."""
     totals: dict[str, int]
     late: int
     meters: Meters
@@ -71,7 +71,7 @@ class Look:
         if job.state is State.RUNNING:
             return job.seen(Standing(overdue=True)) if self._executor.overdue(job.id) else job
         if job.state is not State.TODO:
-            return job
+            return job.seen(Standing(waiting_for=self._board.waiting_for(job))) if job.follows else job
         with self._board.lock:
             group = self._board.todo.group_of(job.queue)
             if fresh:
@@ -203,10 +203,14 @@ class Look:
             ("consumers", "Consumer threads that are alive.", seen["consumers"]["alive"]),
             ("consumers_busy", "Consumer threads that run a job.", seen["consumers"]["busy"]),
             ("oldest_todo_seconds", "Age of the oldest job that waits in memory.", seen["oldest_todo_age"] or 0),
+            ("max_todo", "So many jobs may wait in todo.", self._store.max_todo),
             ("paused", "1 while the whole queue is paused.", float(seen["paused"])),
             ("store_bytes", "Bytes of the store on disk.", self._store.tables.size() or 0),
+            ("store_writable", "1 while a push can be written.", float(self._store.writable)),
         ]
-        return Metrics(jobs, seen["totals"], self._store.late, meters, gauges)
+        queues = {*self._groups, *(handler.queue for handler in self._handlers)}
+        known = bounded(jobs, queues, self._handlers.kinds)
+        return Metrics(known, seen["totals"], self._store.late, meters, gauges)
 
     def retry_after(self, queue: str) -> int:
         """Seconds until todo has room again, from how fast it drains: 1 to 60; 60 while *queue* is paused."""

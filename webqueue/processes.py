@@ -18,7 +18,7 @@ from webqueue import context
 from webqueue.attempt import Verdict, timeout
 from webqueue.child import IN_CHILD, Call
 from webqueue.handlers import Handler
-from webqueue.job import Failure, Job
+from webqueue.job import Failure
 
 HEED: Final = 5.0
 """Seconds that a cancelled process is given to end by itself."""
@@ -62,7 +62,7 @@ class Processes:
         if run.cancelled:
             run.on_stop()
         try:
-            child.pipe.send(_call(handler, run.job))
+            child.pipe.send(_call(handler, run))
             verdict = _Watch(child, run, stop).wait()
         except (OSError, EOFError) as error:
             verdict = _crashed(child, error)
@@ -143,11 +143,13 @@ class _Watch:
         return Verdict(failure=timeout(self._run.job), timed_out=True)
 
 
-def _call(handler: Handler[..., Any], job: Job) -> Call:
+def _call(handler: Handler[..., Any], run: context.Run) -> Call:
     function = handler.function
     module = sys.modules.get(function.__module__)
     file = getattr(module, "__file__", None)
-    return Call(function.__module__, file and os.path.abspath(file), function.__qualname__, list(sys.path), job)
+    file = file and os.path.abspath(file)
+    results = run.results() if run.job.after else []
+    return Call(function.__module__, file, function.__qualname__, list(sys.path), run.job, results)
 
 
 def _crashed(child: Child, error: Exception) -> Verdict:

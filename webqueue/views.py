@@ -102,6 +102,7 @@ def _common(job: Job) -> View:
         "revision": job.revision,
         "overdue": standing.overdue,
         "waiting_for": standing.waiting_for,
+        **({"after": list(job.after)} if job.after else {}),
     }
 
 
@@ -119,6 +120,18 @@ class JobView:
         if self._view is None:
             self._view = job_json(self._job)
         return self._view
+
+    @property
+    def after(self) -> list[int]:
+        """The ids of the jobs that it comes after."""
+        return list(self._job.after)
+
+    def then(self, handler: Any, /, **payload: Any) -> Any:
+        """Push a job of *handler* that runs once this one is done: ``resize.push(url=u).then(notify, to="me")``.
+
+        When this one fails or is cancelled, so is that one. Durable when it returns it; raises Rejected.
+        """
+        return handler.after(self).push(**payload)
 
     def __getattr__(self, name: str) -> Any:
         try:

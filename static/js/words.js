@@ -22,7 +22,7 @@ export const percent = (fraction) => `${Math.round(fraction * 100)} %`;
 
 // What there is to say of a job in a few words.
 export function note(job) {
-  if (job.state === "todo") return job.waiting_for ?? "";
+  if (job.state === "todo" || job.waiting_for) return job.waiting_for ?? "";
   if (job.state === "running") return job.progress?.message ?? "";
   return job.error ? `${job.error.type}: ${job.error.message}` : "";
 }

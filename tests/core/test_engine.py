@@ -832,3 +832,45 @@ def test_seq_counts_each_step(engine: Engine) -> None:
     assert 3 == engine.feed.seq
     engine.pause()
     assert 4 == engine.feed.seq
+
+
+# -- after each other --------------------------------------------------------------------------------------------
+
+
+def test_a_job_runs_after_others_and_is_given_their_results(engine: Engine, gate: Gate) -> None:
+    """It waits for its time without one, says for whom, and sees what they returned."""
+    engine.handlers.register(lambda: current_job.results, kind="gather")
+    first = _push(engine, "gate")
+    second = _push(engine, "add", payload={"a": 1, "b": 2})
+    last = _push(engine, "gather", after=[second.id, first.id])
+    assert (State.SCHEDULED, "it comes after jobs 2, 1") == (last.state, engine.job(last.id).standing.waiting_for)
+    gate.opened.set()
+    assert b'[3,"through"]' == _finished(engine, last.id).result
+
+
+def test_who_comes_after_a_failure_never_runs(engine: Engine, ran: "queue.SimpleQueue[Any]") -> None:
+    """It is cancelled, with the reason as its error, and can be found and retried by that."""
+    last = _push(engine, after=[_push(engine, "boom").id])
+    ended = _finished(engine, last.id)
+    assert ended.error is not None
+    assert (State.CANCELLED, "DependencyFailed") == (ended.state, ended.error.type)
+    assert ran.empty()
+    assert (1, 1) == engine.retry_all({"error": "DependencyFailed"})
+    assert State.DONE == _finished(engine, last.id).state
+
+
+@pytest.mark.parametrize(
+    ("more", "errors"),
+    [
+        ({"after": [7]}, {"after": {0: ["There is no job 7."]}}),
+        ({"after": []}, {"after": ["Length must be between 1 and 1000."]}),
+        ({"after": ["1"]}, {"after": {0: ["Not a valid integer."]}}),
+        ({"after": 1}, {"after": ["Not a valid list."]}),
+        ({"after": [1], "delay": 1}, {"delay": ["Give after or delay, not both."]}),
+    ],
+)
+def test_what_may_not_come_after(engine: Engine, more: dict[str, Any], errors: dict[str, Any]) -> None:
+    """The push is refused with the reason by field."""
+    with pytest.raises(Rejected) as refused:
+        _push(engine, **more)
+    assert errors == refused.value.errors

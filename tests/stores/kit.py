@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from webqueue.feed import Feed
 from webqueue.job import Failure, Job, State
 from webqueue.limits import Limit
@@ -161,6 +163,15 @@ class Bench:
         """Return once all that was told to the store so far has been decided."""
         for _ in range(4):  # a decision may ask for another one (a refill, say)
             self.store.resume("a queue that never is")
+
+    def until_writable(self) -> None:
+        """Return once the store has found out by itself that it can be written."""
+        pause = threading.Event()
+        for _ in range(int(PATIENCE * 100)):
+            if self.store.writable:
+                return
+            pause.wait(0.01)
+        pytest.fail("it never tried again")
 
     def push(self, *drafts: Job) -> list[Job]:
         """Push jobs that must be accepted."""

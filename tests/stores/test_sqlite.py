@@ -275,18 +275,6 @@ def _failing(bench: Bench, error: Callable[[], Exception]) -> Iterator[list[Any]
         tables.write = write  # type: ignore[method-assign]
 
 
-def _until_writable(bench: Bench) -> None:
-    """Return once the store has found out by itself that it can be written."""
-    with bench.store.board.lock:
-        pass
-    deadline = threading.Event()
-    for _ in range(int(PATIENCE * 100)):
-        if bench.store.writable:
-            return
-        deadline.wait(0.01)
-    pytest.fail("it never tried again")
-
-
 @pytest.mark.parametrize("error", [StoreUnavailable, DiskFull])
 def test_a_failing_commit_shows_nothing(sqlite: Bench, error: type[WebqueueError]) -> None:
     """While commits fail pushes are refused, nothing of them is seen or claimed; then all goes on, ids ascending."""
@@ -303,7 +291,7 @@ def test_a_failing_commit_shows_nothing(sqlite: Bench, error: type[WebqueueError
         assert not claim.done()
 
     assert 1 == claim.result(PATIENCE).id
-    _until_writable(sqlite)
+    sqlite.until_writable()
     (job,) = sqlite.push(draft())
     assert job.id > 1
     assert job.id == sqlite.claim().id
@@ -321,7 +309,7 @@ def test_outcomes_are_kept_while_commits_fail(sqlite: Bench) -> None:
             sqlite.store.push([draft()])
         assert tried
         assert State.RUNNING == sqlite.store.get(1).state
-    _until_writable(sqlite)
+    sqlite.until_writable()
     sqlite.settle()
 
     assert [(State.DONE, b"1"), (State.DONE, b"2")] == [
@@ -349,7 +337,7 @@ def test_steering_that_failed_has_not_happened(sqlite: Bench) -> None:
         ):
             with pytest.raises(StoreUnavailable):
                 call()
-    _until_writable(sqlite)
+    sqlite.until_writable()
 
     assert list(range(1, 9)) == sqlite.drain()
     sqlite.pass_time(2)
@@ -365,7 +353,7 @@ def test_due_jobs_survive_a_failing_commit(sqlite: Bench) -> None:
         sqlite.timers.ring()
         with pytest.raises(StoreUnavailable):
             sqlite.store.push([draft()])
-    _until_writable(sqlite)
+    sqlite.until_writable()
     sqlite.settle()
     sqlite.pass_time(0)
 
@@ -397,7 +385,7 @@ def test_a_full_file(sqlite: Bench) -> None:
     with pytest.raises(DiskFull):
         all(sqlite.store.push(large) for _ in range(50))
     tables._writer.execute("PRAGMA max_page_count = 1000000")
-    _until_writable(sqlite)
+    sqlite.until_writable()
     sqlite.push(draft())
 
     assert kept.id == sqlite.claim().id
@@ -452,7 +440,7 @@ def test_one_bad_row_while_the_disk_fails(sqlite: Bench, monkeypatch: pytest.Mon
     results = [answer.exception(PATIENCE) for answer in answers]
     assert [None, StoreUnavailable, StoreUnavailable] == [one and type(one) for one in results]
     monkeypatch.undo()
-    _until_writable(sqlite)
+    sqlite.until_writable()
 
     assert 1 == len(sqlite.store.page(Filter(), None, 9).items)
     assert sqlite.push(draft())
@@ -504,7 +492,7 @@ def test_wild_batches_of_everything(sqlite: Bench) -> None:
     for future in [sqlite.later(work, thread) for thread in range(4)]:
         future.result(PATIENCE * 6)
     del sqlite.store.tables.write
-    _until_writable(sqlite)
+    sqlite.until_writable()
     sqlite.settle()
     found = {job.id: job.state for job in sqlite.store.page(Filter(), None, 10_000).items}
 

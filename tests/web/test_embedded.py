@@ -204,3 +204,29 @@ def test_no_thread_is_left(jobs, serve):
     app = jobs.create_app()
     app.extensions["webqueue"].stop()
     assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("webqueue")]
+
+
+def test_one_job_after_the_other_in_python(jobs, shop, serve):
+    """``then`` and ``after`` with what a push returned, or with ids; a rejection can't be waited for."""
+    gate = threading.Event()
+
+    @jobs.handler
+    def resize(url: str):
+        gate.wait(10)
+        return url.upper()
+
+    @jobs.handler
+    def publish(name: str):
+        return {"name": name, "of": current_job.results}
+
+    server = serve(jobs.create_app())
+    pictures = resize.push_many([{"url": "a"}, {"url": 7}, {"url": "b"}])
+    with pytest.raises(TypeError, match="no job"):
+        publish.after(*pictures)
+    album = publish.after(pictures[0], pictures[2].id).push(name="album")
+    last = album.then(publish, name="last")
+    assert ("scheduled", [pictures[0].id, pictures[2].id], [album.id]) == (album.state, album.after, last.after)
+    gate.set()
+    ended = server.get(f"/jobs/{last.id}?wait=10").json()
+    assert ("done", [album.id]) == (ended["state"], ended["after"])
+    assert {"name": "last", "of": [{"name": "album", "of": ["A", "B"]}]} == ended["result"]

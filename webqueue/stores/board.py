@@ -12,6 +12,7 @@ from webqueue.limits import Limit
 from webqueue.queues import Lane, RunningQueue, TodoQueue, Window, due_key
 from webqueue.stores.batch import Batch, Numbers, Pause
 from webqueue.stores.counts import Counts, Rates
+from webqueue.stores.links import Followers
 from webqueue.stores.tables import Loaded, Totals
 
 ALL: Final = ""
@@ -34,6 +35,7 @@ class Board:
         self.todo = TodoQueue(groups, window)
         self.due = Window(due_key, window)
         self.running = RunningQueue()
+        self.followers = Followers()
         self.counts = Counts()
         self.rates = Rates()
         self.totals = Totals()
@@ -49,6 +51,8 @@ class Board:
         self.pauses = dict(loaded.pauses)
         self.marks = dict(loaded.marks)
         self.rejections.extend(loaded.rejections)
+        for id, after in loaded.followers.items():
+            self.followers.add(id, after)
         for (queue, kind, priority, state), number in loaded.counts.items():
             self.counts.add(queue, kind, state, number)
             if state is State.TODO:
@@ -86,7 +90,9 @@ class Board:
         return min((wait for wait in waits if wait > 0), default=None)
 
     def waiting_for(self, job: Job) -> str | None:
-        """Why this todo job may not start yet though a consumer were free."""
+        """Why this job may not start yet though a consumer were free and its time had come."""
+        if job.follows:
+            return "it comes after " + _named(job.after)
         if job.state is not State.TODO:
             return None
         for queue in (ALL, job.queue):
@@ -129,6 +135,7 @@ class Board:
             self.totals = totals
             for before, after in batch.steps:
                 self._move(before, after)
+            self.followers.publish(batch.steps)
             self._put_all(batch.jobs.values())  # where they stand after all their steps
             for job in batch.forgotten.values():
                 self.counts.add(job.queue, job.kind, job.state, -1)
@@ -146,7 +153,7 @@ class Board:
         """*job* waits in the place that its state says."""
         if job.state is State.TODO:
             self.conditions[self.todo.put(job)].notify()
-        elif job.state is State.SCHEDULED:
+        elif job.state is State.SCHEDULED and not job.follows:
             self.due.put(job)
 
     def _put_all(self, jobs: Iterable[Job]) -> None:
@@ -156,8 +163,8 @@ class Board:
             if job.state is State.TODO:
                 group = self.todo.put(job)
                 woken[group] = woken.get(group, 0) + 1
-            elif job.state is State.SCHEDULED:
-                self.due.put(job)
+            else:
+                self.put(job)
         for group, number in woken.items():
             self.conditions[group].notify(number)
 
@@ -186,3 +193,9 @@ class Board:
             self.wake_all()
         else:
             self.pauses[queue] = pause
+
+
+def _named(ids: tuple[int, ...]) -> str:
+    """``job 3``, ``jobs 3, 4``, ``jobs 3, 4, 5 and 7 more``."""
+    more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+    return f"job{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids[:3]))}{more}"

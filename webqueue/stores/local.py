@@ -6,6 +6,7 @@ committed and what the batch already holds; then the batch is written; then it b
 
 import contextlib
 import itertools
+import json
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,6 +22,7 @@ from webqueue.stores.base import NoRoom, Outcome, Page, Pushed, Snapshot, Store
 from webqueue.stores.batch import Batch, Numbers, Pause
 from webqueue.stores.board import ALL, Board
 from webqueue.stores.journal import Journal, NullJournal, Ticket
+from webqueue.stores.links import Links
 from webqueue.stores.owner import Owner
 from webqueue.stores.recorder import NullRecorder, Recorder
 from webqueue.stores.tables import Filter, Tables, matches
@@ -66,6 +68,7 @@ class LocalStore(Store):
         self._recorder = recorder or NullRecorder()
         self._journal = Journal(self._write, self._on_repair) if durable else NullJournal(self._write)
         self._numbers = Numbers()
+        self._links = Links(self.board.followers, self._find, self._numbers, clock)
         self._upkeep = Upkeep(self.board, tables, self._journal, timers, clock, self._numbers, retention, window)
         self._closing = True
         self._draining = False
@@ -156,9 +159,10 @@ class LocalStore(Store):
         if batch.probe:
             self._numbers.place()  # SQLite writes nothing where nothing differs
         if batch:
-            totals = self.board.totals_after(batch, self._numbers)
-            begun = time.perf_counter()
             try:
+                self._links.follow(batch)
+                totals = self.board.totals_after(batch, self._numbers)
+                begun = time.perf_counter()
                 self.tables.write(batch, totals)
             except ValueError as error:
                 self._undo(batch)
@@ -241,9 +245,11 @@ class LocalStore(Store):
             return twin
         if draft.state is State.TODO and self.board.todo.total + batch.new_todo >= self.max_todo:
             return NoRoom(self.max_todo)
-        job = draft.accepted(self._numbers.id(), self._numbers.place(), self._clock())
-        batch.step(None, job)
-        return Pushed(job)
+        unfit = self._links.check(batch, draft) if draft.after else None
+        if unfit is not None:
+            return unfit
+        job = batch.step(None, draft.accepted(self._numbers.id(), self._numbers.place(), self._clock()))
+        return Pushed(self._links.settle(batch, job) if job.after else job)
 
     def _twin(self, batch: Batch, draft: Job) -> Pushed | Exception | None:
         """The job that this push means again, by its Idempotency-Key or its unique_key."""
@@ -345,6 +351,11 @@ class LocalStore(Store):
         numbered = [(id, line) for line in lines]
         self._journal.tell(lambda batch: batch.lines.extend(numbered), keep=True)
         self._feed.logged(id, lines)
+
+    def results(self, job: Job) -> list[Any]:
+        """See context.Reports."""
+        found = {one.id: one.result for one in self.tables.get_many(job.after)}
+        return [None if (text := found.get(id)) is None else json.loads(text) for id in job.after]
 
     # -- steering ------------------------------------------------------------------------------------------------
 
@@ -526,7 +537,9 @@ class LocalStore(Store):
                 self._feed.seq, board.counts.by_state(), *self.paused(), board.todo.next(SHOWN), board.due.first(SHOWN),
                 list(board.running), [], list(board.rejections)[::-1],
             )  # fmt: skip
-        return taken._replace(finished=self.tables.newest_finished(SHOWN))
+            following = board.followers.first(SHOWN - len(taken.scheduled))
+        scheduled = taken.scheduled + [job for job in self.tables.get_many(following) if job.follows]
+        return taken._replace(scheduled=scheduled, finished=self.tables.newest_finished(SHOWN))
 
     def paused(self) -> tuple[bool, dict[str, dict[str, Any]]]:
         """Whether all is paused, and which queues are: ``{queue: {"why", "at"}}``, at in µs."""

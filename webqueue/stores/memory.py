@@ -64,7 +64,7 @@ class MemoryTables:
     def scheduled_after(self, after: Key, limit: int) -> list[Job]:
         """See Tables."""
         found = self._select(Filter(State.SCHEDULED))
-        return sorted((job for job in found if due_key(job) > after), key=due_key)[:limit]
+        return sorted((job for job in found if not job.follows and due_key(job) > after), key=due_key)[:limit]
 
     def active_with_key(self, unique_key: str) -> int | None:
         """See Tables."""

@@ -24,7 +24,7 @@ from webqueue.stores.tables import Filter, Loaded, Totals
 
 APPLICATION_ID: Final = 0x77715545
 """In the file's header: this file is webqueue's (https://sqlite.org/fileformat.html#application_id)."""
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 CHECK_SECONDS: Final = 0.5
 """So long at most the file is checked at start."""
 RESERVE: Final = 4 * 2**20
@@ -40,7 +40,7 @@ CREATE TABLE jobs (
     payload BLOB NOT NULL, max_attempts INTEGER NOT NULL, created_at INTEGER NOT NULL, timeout REAL, unique_key TEXT,
     idempotency_key TEXT, idempotency_digest BLOB,
     run_at INTEGER, attempt INTEGER NOT NULL, crashes INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER,
-    revision INTEGER NOT NULL, result BLOB, error TEXT, history TEXT
+    revision INTEGER NOT NULL, result BLOB, error TEXT, history TEXT, after_jobs TEXT
 );
 CREATE INDEX jobs_todo ON jobs (queue, kind, rank, place) WHERE state = 'todo';
 CREATE INDEX jobs_scheduled ON jobs (run_at, id) WHERE state = 'scheduled';
@@ -60,11 +60,11 @@ CREATE TABLE marks (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 
 _COLUMNS: Final = (
     "id", "kind", "queue", "rank", "place", "state", "payload", "max_attempts", "created_at", "timeout", "unique_key",
-    "idempotency_key", "idempotency_digest", "run_at", "attempt", "crashes", "started_at", "finished_at", "revision",
-    "result", "error", "history",
+    "idempotency_key", "idempotency_digest", "after_jobs", "run_at", "attempt", "crashes", "started_at", "finished_at",
+    "revision", "result", "error", "history",
 )  # fmt: skip
 _SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM jobs "
-_CHANGING: Final = ("place", "state", *_COLUMNS[13:])
+_CHANGING: Final = ("place", "state", *_COLUMNS[14:])
 _SIZES: Final = (256, 64, 16, 4, 1)
 """Rows in one statement: a few sizes, so that all of them stay prepared. One statement lets go of the GIL once."""
 
@@ -107,6 +107,7 @@ class SqliteTables:
             raise StoreUnfit(f"{self._path} can't be opened: {error}.") from None
         try:
             _check(writer, self._path)
+            _upgrade(writer)
             self._totals = _totals(writer)
             loaded = _load(writer, self._totals)
             self._prepare(writer)
@@ -336,7 +337,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     """Raises StoreUnfit where the file is of a later version, or damaged as far as can be seen within CHECK_SECONDS."""
     connection.execute("PRAGMA query_only = ON")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != SCHEMA_VERSION:
+    if not 1 <= version <= SCHEMA_VERSION:
         raise StoreUnfit(
             f"{path} was written by another version of webqueue (format {version}, here {SCHEMA_VERSION})."
         )
@@ -344,6 +345,15 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if damages:
         what = damages[0].splitlines()[-1]
         raise StoreUnfit(f"{path} is damaged ({what}): put a backup in its place, or move it away. It was not touched.")
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """A file of the first format gets what came with the second: in one transaction, so wholly or not at all."""
+    if connection.execute("PRAGMA user_version").fetchone() == (1,):
+        connection.executescript(
+            "PRAGMA query_only = OFF; BEGIN IMMEDIATE; ALTER TABLE jobs ADD COLUMN after_jobs TEXT;"
+            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
 
 
 def _damages(connection: sqlite3.Connection) -> list[str]:
@@ -374,6 +384,9 @@ def _load(connection: sqlite3.Connection, totals: Mapping[str, int]) -> Loaded:
     )
     pauses = connection.execute("SELECT queue, at, why FROM pauses")
     marks = connection.execute("SELECT name, at FROM marks")
+    following = connection.execute(
+        "SELECT id, after_jobs FROM jobs WHERE state = 'scheduled' AND run_at IS NULL ORDER BY id"
+    )
     newest = connection.execute(_SELECT + "ORDER BY id DESC LIMIT 1").fetchone()
     if newest is not None and newest[0] >= totals.get("next_id", 1):
         raise ValueError(f"job {newest[0]} is there, but was never counted")
@@ -383,6 +396,7 @@ def _load(connection: sqlite3.Connection, totals: Mapping[str, int]) -> Loaded:
         {queue: Pause(at, why) for queue, at, why in pauses},
         dict(marks.fetchall()),
         _rejections(connection, None, 100)[::-1],
+        {id: tuple(json.loads(after)) for id, after in following},
     )
 
 
@@ -479,9 +493,9 @@ def _row(job: Job) -> tuple[Any, ...]:
     key, digest = job.idempotency or (None, None)
     return (
         job.id, job.kind, job.queue, -job.priority, job.place, job.state.value, job.payload, job.max_attempts,
-        job.created_at, job.timeout, job.unique_key, key, digest, job.run_at, job.attempt, job.crashes, job.started_at,
-        job.finished_at, job.revision, job.result, json.dumps(job.error) if job.error else None,
-        json.dumps(job.history) if job.history else None,
+        job.created_at, job.timeout, job.unique_key, key, digest, json.dumps(job.after) if job.after else None,
+        job.run_at, job.attempt, job.crashes, job.started_at, job.finished_at, job.revision, job.result,
+        json.dumps(job.error) if job.error else None, json.dumps(job.history) if job.history else None,
     )  # fmt: skip
 
 
@@ -494,6 +508,9 @@ def _job(row: tuple[Any, ...]) -> Job:
         fields["idempotency"] = (key, digest)
     if fields["error"] is not None:
         fields["error"] = Failure(*json.loads(fields["error"]))
+    after = fields.pop("after_jobs")
+    if after is not None:
+        fields["after"] = tuple(json.loads(after))
     fields["history"] = _history(fields["history"]) if fields["history"] else ()
     return _BLANK.replaced(**fields)
 

@@ -58,6 +58,8 @@ class Loaded:
     marks: dict[str, int] = field(default_factory=dict)
     rejections: list[Rejection] = field(default_factory=list)
     """The newest, the oldest first."""
+    followers: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """Those that wait for others to end: id -> whom they come after."""
 
 
 class Tables(Protocol):

@@ -20,7 +20,7 @@ function oldest(jobs) {
 }
 
 function next(jobs) {
-  return jobs.length ? `next in ${span((Date.parse(jobs[0].run_at) - now()) / 1000)}` : "";
+  return jobs[0]?.run_at ? `next in ${span((Date.parse(jobs[0].run_at) - now()) / 1000)}` : "";
 }
 
 const ASIDES = {
