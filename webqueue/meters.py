@@ -2,14 +2,19 @@
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Final
 
 SECONDS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 300.0, 3600.0)
 """Upper bounds of the buckets of times."""
 ROWS: Final = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
 """Upper bounds of the buckets of batch sizes."""
-MOST_LABELS: Final = 200
-"""So many kinds at most have histograms of their own; kinds come from the registry, so this is a second fence."""
+MOST_LABELS: Final = 50
+"""So many queues and so many kinds at most have labels of their own: anybody who may push may invent queues."""
+OTHER: Final = "other"
+"""The label under which the rest is summed."""
+REASONS: Final = ("full", "unfit")
+"""Why a push is refused; each is told from the start, as a rate needs a zero to rise from."""
 
 
 class Histogram:
@@ -48,14 +53,35 @@ class Meters:
         """Seconds from the first decision of a batch to its commit."""
         self.batch = Histogram(ROWS)
         """Changes in a batch."""
-        self.refused: Counter[str] = Counter()
+        self.refused = Counter(dict.fromkeys(REASONS, 0))
         """Pushes that were not accepted, by reason."""
 
     def ended(self, kind: str, waited: float, ran: float) -> None:
         """An attempt of *kind* ended."""
-        if kind not in self.ran:
-            if len(self.ran) >= MOST_LABELS:
-                return
-            self.waited[kind], self.ran[kind] = Histogram(SECONDS), Histogram(SECONDS)
-        self.waited[kind].observe(waited)
-        self.ran[kind].observe(ran)
+        label = kind if kind in self.ran or len(self.ran) < MOST_LABELS else OTHER
+        if label not in self.ran:
+            self.waited[label], self.ran[label] = Histogram(SECONDS), Histogram(SECONDS)
+        self.waited[label].observe(waited)
+        self.ran[label].observe(ran)
+
+
+Jobs = Mapping[tuple[str, str, str], int]
+"""How many jobs there are by (queue, kind, state)."""
+
+
+def bounded(jobs: Jobs, queues: Collection[str], kinds: Collection[str]) -> dict[tuple[str, str, str], int]:
+    """The same sums with few enough labels; *queues* and *kinds* are those that are known, and come first."""
+    queue_sizes, kind_sizes, found = Counter[str](), Counter[str](), Counter[tuple[str, str, str]]()
+    for (queue, kind, _), number in jobs.items():
+        queue_sizes[queue] += number
+        kind_sizes[kind] += number
+    queue_labels, kind_labels = _labels(queue_sizes, queues), _labels(kind_sizes, kinds)
+    for (queue, kind, state), number in jobs.items():
+        found[queue_labels[queue], kind_labels[kind], state] += number
+    return found
+
+
+def _labels(sizes: Mapping[str, int], known: Collection[str]) -> dict[str, str]:
+    """{name: its label}: the known names keep their own, then the biggest, up to MOST_LABELS."""
+    ranked = sorted(sizes, key=lambda name: (name not in known, -sizes[name], name))
+    return {name: name if place < MOST_LABELS else OTHER for place, name in enumerate(ranked)}
