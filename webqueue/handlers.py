@@ -11,7 +11,7 @@ from marshmallow import INCLUDE, RAISE, Schema, fields
 from webqueue.backoff import Backoff
 from webqueue.errors import SettingsError
 from webqueue.job import Rejection
-from webqueue.limits import Limit, Rate
+from webqueue.limits import Limit
 from webqueue.rules import Rule
 
 P = ParamSpec("P")
@@ -175,6 +175,7 @@ class Handlers:
         kind: str | None = None,
         schema: type[Schema] | Schema | None = None,
         concurrency: int | None = None,
+        concurrency_key: str | None = None,
         rate: str | None = None,
         **options: Any,
     ) -> Handler[P, R]:
@@ -192,7 +193,7 @@ class Handlers:
             _schema(function, schema),
             inspect.cleandoc(function.__doc__ or "").partition("\n")[0],
             lambda bodies, *, alone=False: self.push_bodies(bodies, alone=alone),
-            limit=Limit(concurrency, Rate.parse(rate) if rate else None) if concurrency or rate else None,
+            limit=Limit.parse(concurrency, rate, concurrency_key),
             **_checked(name, options),
         )
         if handler.limit is not None:

@@ -5,6 +5,7 @@ Neither has a lock of its own: both live under the one lock of their store, whos
 
 import heapq
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -13,6 +14,8 @@ from webqueue.job import Job
 WINDOW: Final = 512
 """So many of the next jobs of a lane are held in memory; the rest stays in the store's tables."""
 
+MOST_PARKED: Final = 10_000
+"""So many jobs of a lane are looked past at most, while there is no room for their keys."""
 MANY_LANES: Final = 1_000
 """Up to so many lanes are kept while they are empty: making one anew costs more than a push may."""
 
@@ -122,13 +125,64 @@ class Window:
 
 
 class Lane(Window):
-    """The todo jobs of one queue and kind: what one limit or pause can hold back together."""
+    """The todo jobs of one queue and kind: what one limit or pause can hold back together.
+
+    Those whose key may not start are *parked*, so that they do not stand in the way of those behind them.
+    """
 
     def __init__(self, queue: str, kind: str, group: str, size: int = WINDOW) -> None:
         super().__init__(todo_key, size)
         self.queue = queue
         self.kind = kind
         self.group = group
+        self._parked: dict[int, Job] = {}
+        self._by_key: defaultdict[str, list[tuple[Key, int, Job]]] = defaultdict(list)
+
+    def __len__(self) -> int:
+        return len(self._jobs) + len(self._parked)
+
+    def __iter__(self) -> Iterator[Job]:
+        return itertools.chain(self._jobs.values(), self._parked.values())
+
+    @property
+    def parked(self) -> int:
+        """How many are."""
+        return len(self._parked)
+
+    def get(self, id: int) -> Job | None:
+        """See Window."""
+        return self._jobs.get(id) or self._parked.get(id)
+
+    def discard(self, id: int) -> bool:
+        """See Window."""
+        return self._parked.pop(id, None) is not None or super().discard(id)
+
+    def refill(self, jobs: list[Job], bound: Key | None) -> None:
+        """See Window."""
+        super().refill([job for job in jobs if job.id not in self._parked], bound)
+
+    def park(self, key: str) -> None:
+        """The head waits aside until there is room for its *key*."""
+        job = self.pop()
+        if job is not None:
+            self._parked[job.id] = job
+            heapq.heappush(self._by_key[key], (todo_key(job), next(self._order), job))
+
+    def unpark(self, key: str) -> None:
+        """There is room for one more of *key*: the first one that waits for it takes its place again.
+
+        Beyond the bound that is in the tables: from there it comes in its turn.
+        """
+        heap = self._by_key.get(key, [])
+        while heap:
+            place, _, job = heapq.heappop(heap)
+            if self._parked.get(job.id) is job:
+                del self._parked[job.id]
+                if self.bound is None or place <= self.bound:
+                    self._insert(place, job)
+                break
+        if not heap:
+            self._by_key.pop(key, None)
 
 
 class TodoQueue:
@@ -143,6 +197,8 @@ class TodoQueue:
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._heads: dict[str, list[tuple[Key, int, Lane]]] = {group: [] for group in self._groups}
         self._waiting: dict[str, dict[int, int]] = {group: {} for group in self._groups}
+        self.parking: set[Lane] = set()
+        """The lanes in which jobs are parked, or were."""
         self.total = 0
         """How many wait in all; one number, so that it may be read without the lock."""
 
@@ -185,8 +241,13 @@ class TodoQueue:
         if head is not None:
             heapq.heappush(self._heads[lane.group], (todo_key(head), head.id, lane))
 
-    def take(self, group: str, blocked: Callable[[Lane], bool]) -> Job | None:
-        """Take out the next job of *group* whose lane is not *blocked*; None where there is none in memory."""
+    def take(
+        self, group: str, blocked: Callable[[Lane], bool], held: Callable[[Job], str | None] = lambda job: None
+    ) -> Job | None:
+        """Take out the next job of *group* whose lane is not *blocked*; None where there is none in memory.
+
+        One for whose key there is no room is parked; *held* tells that key.
+        """
         heads, aside, job = self._heads[group], [], None
         while heads and job is None:
             entry = heapq.heappop(heads)
@@ -197,7 +258,12 @@ class TodoQueue:
             if blocked(lane):
                 aside.append(entry)
                 continue
-            job = lane.pop()
+            key = held(head)
+            if key is None:
+                job = lane.pop()
+            else:
+                lane.park(key)
+                self.parking.add(lane)
             self.advertise(lane)
             self._retire(lane)
         for entry in aside:
@@ -205,6 +271,15 @@ class TodoQueue:
         if job is not None:
             self.count(group, job.priority, -1)
         return job
+
+    def unpark(self, kind: str, key: str) -> None:
+        """There is room for one more job of this kind and key."""
+        for lane in list(self.parking):
+            if lane.kind == kind:
+                lane.unpark(key)
+                self.advertise(lane)
+            if not lane.parked and not lane.low:
+                self.parking.discard(lane)
 
     def discard(self, job: Job) -> None:
         """*job* no longer waits (cancelled)."""
@@ -243,7 +318,6 @@ class RunningQueue:
 
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
-        self.by_kind: dict[str, int] = {}
         self.unwanted: set[int] = set()
         """Those that were asked to stop."""
 
@@ -260,7 +334,6 @@ class RunningQueue:
     def put(self, job: Job) -> None:
         """A consumer has claimed *job*."""
         self._jobs[job.id] = job
-        self.by_kind[job.kind] = self.by_kind.get(job.kind, 0) + 1
 
     def replace(self, job: Job) -> None:
         """The same step of the same job, with news of its progress."""
@@ -269,7 +342,6 @@ class RunningQueue:
     def take(self, job: Job) -> None:
         """*job* runs no more."""
         del self._jobs[job.id]
-        self.by_kind[job.kind] -= 1
         self.unwanted.discard(job.id)
 
     def holds(self, claimed: Job) -> bool:

@@ -1,5 +1,7 @@
 """Limits of a kind: how many at once, how many within a time."""
 
+from typing import Any
+
 import pytest
 
 from webqueue.errors import SettingsError
@@ -67,3 +69,34 @@ def test_concurrency() -> None:
 def _used(limit: Limit) -> Limit:
     limit.started(0.0)
     return limit
+
+
+@pytest.mark.parametrize(
+    ("payload", "key"),
+    [
+        (b'{"id":7}', "customer:7 in "),
+        (b'{"id":"a","to":[1,null]}', "customer:a in [1, None]"),
+        (b"{}", "customer: in "),
+        (b'{"id":{"__class__":1}}', "customer:{'__class__': 1} in "),
+    ],
+)
+def test_a_key_is_made_of_the_payload(payload: bytes, key: str) -> None:
+    """Whatever JSON it holds; what it has not is empty."""
+    limit = Limit.parse(None, None, "customer:{id} in {to}")
+    assert limit is not None
+    assert (1, key) == (limit.concurrency, limit.key_of(payload))
+    assert f"1 of {key} run already, 1 may" == limit.reason(1, 0.0, key)
+
+
+@pytest.mark.parametrize("key", ["{", "{}", "{0}", "{id.real}", "{id[0]}", "{id:5}", "{id!r}", "a}"])
+def test_a_key_names_fields_and_nothing_else(key: str) -> None:
+    """What could fail later is refused when the handler is registered."""
+    with pytest.raises(SettingsError, match="concurrency_key"):
+        Limit.parse(2, None, key)
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, "2", True, 1.5])
+def test_a_concurrency_is_a_whole_number(concurrency: Any) -> None:
+    """Of 1 or more."""
+    with pytest.raises(SettingsError, match="concurrency"):
+        Limit.parse(concurrency, None, None)

@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from webqueue.feed import Feed
 from webqueue.job import Job, Rejection, State
 from webqueue.limits import Limit
-from webqueue.queues import Lane, RunningQueue, TodoQueue, Window, due_key
+from webqueue.queues import MOST_PARKED, Lane, RunningQueue, TodoQueue, Window, due_key
 from webqueue.stores.batch import Batch, Numbers, Pause
 from webqueue.stores.counts import Counts, Rates
 from webqueue.stores.links import Followers
@@ -42,6 +42,8 @@ class Board:
         self.pauses: dict[str, Pause] = {}
         self.marks: dict[str, int] = {}
         self.rejections: deque[Rejection] = deque(maxlen=100)
+        self._running_keys: Counter[tuple[str, str | None]] = Counter()
+        """How many run of each limited kind, and of each of its keys where it has any."""
         self._kinds = kinds
         self._limits = limits
 
@@ -68,12 +70,14 @@ class Board:
         """The head of *group*'s todo runs from *now* (µs) on; None where nothing may start."""
         if ALL in self.pauses:
             return None
-        job = self.todo.take(group, self._blocked)
+        job = self.todo.take(group, self._blocked, self._held)
         if job is None:
             return None
         running = job.claim(now)
-        if job.kind in self._limits:
-            self._limits[job.kind].started(time.monotonic())
+        limit = self._limits.get(job.kind)
+        if limit is not None:
+            limit.started(time.monotonic())
+            self._running_keys[job.kind, limit.key_of(job.payload)] += 1
         self.running.put(running)
         self.counts.move(job, running)
         self.feed.publish((running,))
@@ -102,7 +106,10 @@ class Board:
         if job.kind not in self._kinds:
             return "no handler of this kind is registered"
         limit = self._limits.get(job.kind)
-        return limit.reason(self.running.by_kind.get(job.kind, 0), time.monotonic()) if limit else None
+        if limit is None:
+            return None
+        key = limit.key_of(job.payload)
+        return limit.reason(self._running_keys[job.kind, key], time.monotonic(), key)
 
     def _blocked(self, lane: Lane) -> bool:
         if lane.queue in self.pauses or lane.kind not in self._kinds:
@@ -110,7 +117,16 @@ class Board:
         limit = self._limits.get(lane.kind)
         if limit is None:
             return False
-        return limit.full(self.running.by_kind.get(lane.kind, 0)) or limit.wait(time.monotonic()) > 0
+        full = lane.parked >= MOST_PARKED if limit.key else limit.full(self._running_keys[lane.kind, None])
+        return full or limit.wait(time.monotonic()) > 0
+
+    def _held(self, job: Job) -> str | None:
+        """The key of *job*, where there is no room for one more of it."""
+        limit = self._limits.get(job.kind)
+        if limit is None or limit.key is None:
+            return None
+        key = limit.key_of(job.payload)
+        return key if limit.full(self._running_keys[job.kind, key]) else None
 
     # -- what is committed becomes visible ------------------------------------------------------------------------
 
@@ -170,10 +186,15 @@ class Board:
 
     def withdraw(self, job: Job) -> None:
         """*job*, which waits, does so no more: nobody can claim it while its next step is being written."""
-        if job.state is State.TODO:
-            self.todo.discard(job)
-        else:
+        if job.state is not State.TODO:
             self.due.discard(job.id)
+            return
+        self.todo.discard(job)
+        limit = self._limits.get(job.kind)
+        key = limit.key_of(job.payload) if limit is not None else None
+        if key is not None:  # there may have been room for it: then there is for the next one
+            self.todo.unpark(job.kind, key)
+            self.wake_all()
 
     def wake_all(self) -> None:
         """Whatever held jobs back may have changed: every consumer looks again."""
@@ -184,8 +205,18 @@ class Board:
         self.counts.move(before, after)
         if before is not None and before.state is State.RUNNING:
             self.running.take(before)
-            if before.kind in self._limits:
-                self.wake_all()
+            limit = self._limits.get(before.kind)
+            if limit is not None:
+                self._make_room(before.kind, limit.key_of(before.payload))
+
+    def _make_room(self, kind: str, key: str | None) -> None:
+        """One job less runs of a limited kind: others may start."""
+        self._running_keys[kind, key] -= 1
+        if not self._running_keys[kind, key]:
+            del self._running_keys[kind, key]
+        if key is not None:
+            self.todo.unpark(kind, key)
+        self.wake_all()
 
     def _pause(self, queue: str, pause: Pause | None) -> None:
         if pause is None:

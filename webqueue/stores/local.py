@@ -286,6 +286,8 @@ class LocalStore(Store):
             while not self._closing:
                 may = not self._draining and not self._journal.broken
                 job = board.claim(group, self._clock()) if may else None
+                for lane in board.todo.parking:
+                    self._upkeep.refill_lane_if_low(lane)
                 if job is not None:
                     self._recorder.note(slot, job.id, job.revision)
                     break

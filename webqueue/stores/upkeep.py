@@ -87,7 +87,12 @@ class Upkeep:
     def refill_if_low(self, claimed: Job) -> None:
         """*claimed* was taken from its lane: read the next ones in before it runs empty."""
         lane = self._board.todo.find(claimed.queue, claimed.kind)
-        if lane is not None and lane.bound is not None and lane.low and (lane.queue, lane.kind) not in self._requested:
+        if lane is not None:
+            self.refill_lane_if_low(lane)
+
+    def refill_lane_if_low(self, lane: Lane) -> None:
+        """Read the next jobs of *lane* in where few are left that may start."""
+        if lane.bound is not None and lane.low and (lane.queue, lane.kind) not in self._requested:
             self._requested.add((lane.queue, lane.kind))
             self._soon(lambda batch: self._refill(batch, lane))
 
