@@ -22,7 +22,7 @@ PARTS: dict[str, tuple[str, str]] = {
     "web": ("web web.*", "words handlers stores engine"),
     "server": ("web.server web.worker web.target web.sockets", "words handlers web"),
     "clients": ("client watch socket_client", "words"),
-    "command line": ("cli bench __main__", "words handlers engine server clients"),
+    "command line": ("cli bench printing __main__", "words handlers engine server clients"),
     "package": ("", "words running web"),
 }
 EXCEPTIONS = {("web.live", "web.sockets"): "the socket classes belong to the server, and work under others too"}

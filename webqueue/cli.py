@@ -1,12 +1,12 @@
 """The command line. Errors are one clear line on stderr; the exit code is 0 only on success."""
 
-import json
 import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -14,7 +14,20 @@ import click
 from webqueue import strictjson
 from webqueue.client import CallFailed, Client
 from webqueue.errors import SettingsError, WebqueueError
-from webqueue.job import FINISHED, State
+from webqueue.job import State
+from webqueue.printing import (
+    Screen,
+    bar,
+    cut,
+    in_one_line,
+    job_sheet,
+    jobs_table,
+    note,
+    queue_sheet,
+    safe,
+    size_of,
+    to_json,
+)
 from webqueue.version import VERSION
 from webqueue.watch import Watch
 
@@ -43,8 +56,13 @@ def main() -> None:
 
 def fail(error: object) -> None:
     """End with one line on stderr and exit code 1."""
-    click.echo(f"webqueue: {error}", err=True)
+    complain(error)
     sys.exit(1)
+
+
+def complain(error: object) -> None:
+    """One line on stderr."""
+    click.echo(f"webqueue: {in_one_line(str(error))}", err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -59,6 +77,24 @@ def talks(command: Any) -> Any:
                           help="Base URL of the server, or WEBQUEUE_SERVER.")  # fmt: skip
     token = click.option("--token", envvar="WEBQUEUE_TOKEN", help="Its token, or WEBQUEUE_TOKEN.")
     return server(token(command))
+
+
+def picks(command: Any) -> Any:
+    """*command* is given jobs: by their IDs, or by what they have in common."""
+    for option in (
+        click.option("--limit", type=click.IntRange(1, 10_000), help="Of all that match so many, oldest first  [1000]"),
+        click.option("--error", metavar="TYPE", help="Jobs with this error, such as ValueError."),
+        click.option("--queue", help="Jobs of this queue."),
+        click.option("--kind", help="Jobs of this kind."),
+        click.option("--state", type=STATES, help="Jobs in this state."),
+        click.argument("ids", type=int, nargs=-1, metavar="[ID]..."),
+    ):
+        command = option(command)
+    return command
+
+
+STATES: Final = click.Choice([str(state) for state in State])
+json_too = click.option("--json", "as_json", is_flag=True, help="What the API answered, as JSON.")
 
 
 # -- serving
@@ -119,90 +155,203 @@ def bench() -> None:
 def push(
     server: str, token: str | None, kind: str, payload: str, wait: bool, idempotency_key: str | None, **fields: Any
 ) -> None:
-    """Push a job of KIND; JSON is its payload ("-": from stdin)."""
+    """Push a job of KIND; JSON is its payload ("-": from stdin). On a terminal --wait shows how far it is."""
     client = Client(server, token)
     body = {"kind": kind, "payload": parsed(payload)} | given(fields)
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-    job = client.post("/push-job", body, headers | ({"Prefer": "wait=60"} if wait else {})).body
+    drawn = wait and size_of(sys.stderr) is not None
+    # Who is to see it run needs its id before it has finished.
+    job = client.post("/push-job", body, headers | ({"Prefer": "wait=60"} if wait and not drawn else {})).body
     if not wait:
         click.echo(line(job))
         return
-    job = until_finished(client, job)
-    click.echo(pretty(job))
+    with bar_of(client, job) if drawn else nullcontext():
+        job = client.finished(job)
+    click.echo(to_json(job))
     sys.exit(0 if job["state"] == State.DONE else 1)
 
 
 @commands.command()
 @talks
-@click.option("--state", type=click.Choice([str(state) for state in State]))
+@click.option("--state", type=STATES)
 @click.option("--kind")
 @click.option("--queue")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200))
-@click.option("--json", "as_json", is_flag=True, help="As JSON, a job a line.")
+@json_too
 def jobs(server: str, token: str | None, as_json: bool, **query: Any) -> None:
     """List jobs, newest first."""
-    found = Client(server, token).get("/jobs", **query)["jobs"]
-    for text in [json.dumps(job, ensure_ascii=False) for job in found] if as_json else table(found):
-        click.echo(text)
+    found = Client(server, token).get("/jobs", **query)
+    put([to_json(found)] if as_json else jobs_table(found["jobs"], now(), columns()))
 
 
 @commands.command()
 @talks
 @click.argument("id", type=int)
-def show(server: str, token: str | None, id: int) -> None:
-    """Print one job as JSON."""
-    click.echo(pretty(Client(server, token).get(f"/jobs/{id}")))
+@json_too
+def show(server: str, token: str | None, id: int, as_json: bool) -> None:
+    """Show one job: payload, result or error, attempts and log."""
+    client = Client(server, token)
+    job = client.get(f"/jobs/{id}")
+    put([to_json(job)] if as_json else [line(job), "", *job_sheet(job, client.log(id), now())])
 
 
 @commands.command()
 @talks
-@click.argument("id", type=int)
-def cancel(server: str, token: str | None, id: int) -> None:
-    """Cancel a job: at once while it waits; a running one is asked to stop."""
-    click.echo(line(Client(server, token).post(f"/jobs/{id}/cancel").body))
+@picks
+@json_too
+def cancel(**options: Any) -> None:
+    """Cancel jobs: at once while they wait; running ones are asked to stop."""
+    steer("cancel", "cancelled", **options)
 
 
 @commands.command()
 @talks
-@click.argument("id", type=int)
-def retry(server: str, token: str | None, id: int) -> None:
-    """Put a failed or cancelled job at the end of todo."""
-    click.echo(line(Client(server, token).post(f"/jobs/{id}/retry").body))
+@picks
+@json_too
+def retry(**options: Any) -> None:
+    """Put failed or cancelled jobs at the end of todo."""
+    steer("retry", "retried", **options)
+
+
+@commands.command()
+@talks
+@click.argument("ids", type=int, nargs=-1, required=True, metavar="ID...")
+def delete(server: str, token: str | None, ids: tuple[int, ...]) -> None:
+    """Forget finished jobs."""
+    client = Client(server, token)
+
+    def forget(id: int) -> str:
+        client.delete(f"/jobs/{id}")
+        return f"{id} deleted"
+
+    each(ids, forget)
+
+
+@commands.command()
+@talks
+@json_too
+def queue(server: str, token: str | None, as_json: bool) -> None:
+    """Show how it stands: counts, queues, what is paused, consumers, what recurs."""
+    overview = Client(server, token).get("/queue")
+    put([to_json(overview)] if as_json else queue_sheet(overview, columns()))
 
 
 @commands.command()
 @talks
 @click.argument("queue", required=False)
 @click.option("--why", help="Shown beside the queue until it is resumed.")
-def pause(server: str, token: str | None, queue: str | None, why: str | None) -> None:
+@json_too
+def pause(server: str, token: str | None, queue: str | None, why: str | None, as_json: bool) -> None:
     """Start no more jobs, of QUEUE or of all; pushes are still accepted."""
-    Client(server, token).post("/queue/pause", given({"queue": queue, "why": why}))
-    click.echo(f"paused {queue or 'all queues'}")
+    overview = Client(server, token).post("/queue/pause", given({"queue": queue, "why": why})).body
+    put([to_json(overview) if as_json else f"paused {safe(queue or 'all queues')}"])
 
 
 @commands.command()
 @talks
 @click.argument("queue", required=False)
-def resume(server: str, token: str | None, queue: str | None) -> None:
+@json_too
+def resume(server: str, token: str | None, queue: str | None, as_json: bool) -> None:
     """Start jobs again."""
-    Client(server, token).post("/queue/resume", given({"queue": queue}))
-    click.echo(f"resumed {queue or 'all queues'}")
+    overview = Client(server, token).post("/queue/resume", given({"queue": queue})).body
+    put([to_json(overview) if as_json else f"resumed {safe(queue or 'all queues')}"])
 
 
 @commands.command()
 @talks
-def watch(server: str, token: str | None) -> None:
-    """Print each step of each job as it happens, until Ctrl-C."""
+@click.option("--json", "as_json", is_flag=True, help="As JSON, a line a step.")
+def watch(server: str, token: str | None, as_json: bool) -> None:
+    """Print each step of each job as it happens, until Ctrl-C; on a terminal, how far those are that run."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     awake, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    client = Client(server, token)
     try:
-        for job in Watch(Client(server, token), lambda text: click.echo(f"webqueue: {text}", err=True), awake).steps():
-            click.echo(line(job))
-            sys.stdout.flush()
+        if as_json or size_of(sys.stdout) is None:
+            for job in Watch(client, complain, awake).steps():
+                put([to_json(job, indent=None) if as_json else line(job)])
+                sys.stdout.flush()
+        else:
+            watch_live(client, awake)
     except KeyboardInterrupt:
         sys.exit(0)
+
+
+# -- what they share
+
+
+def steer(
+    verb: str, past: str, server: str, token: str | None, ids: tuple[int, ...], as_json: bool, **wanted: Any
+) -> None:
+    """Cancel or retry jobs by their *ids* or by what is *wanted*, and say what came of it."""
+    client, body = Client(server, token), given(wanted)
+    if bool(ids) == bool(body.keys() - {"limit"}):
+        raise SettingsError(f"Say which jobs to {verb}: by ID, or by --state, --kind, --queue, --error.")
+
+    def one(id: int) -> str:
+        job = client.post(f"/jobs/{id}/{verb}").body
+        asked = ", asked to stop" if verb == "cancel" and job["state"] == State.RUNNING else ""
+        return to_json(job) if as_json else line(job) + asked
+
+    if ids:
+        each(ids, one)
+    else:
+        answer = client.post(f"/jobs/{verb}", body).body
+        put([to_json(answer) if as_json else f"{past} {answer['done']} of {answer['matched']} jobs that match"])
+
+
+def each(ids: Iterable[int], act: Callable[[int], str]) -> None:
+    """Do it to each and print what came of it. A job that refuses is a line on stderr; the exit code is 1 then."""
+    refused = False
+    for id in ids:
+        try:
+            put([act(id)])
+        except CallFailed as error:
+            if error.status not in {404, 409}:
+                raise
+            complain(error)
+            refused = True
+    if refused:
+        sys.exit(1)
+
+
+def watch_live(client: Client, awake: int) -> None:
+    """Steps go past above the bars of the jobs that run and say how far they are."""
+    screen = Screen(sys.stdout)
+
+    def told(text: str) -> None:
+        screen.show(())  # what was running when the connection was lost may have ended since
+        complain(text)
+
+    seen = Watch(client, told, awake)
+    try:
+        for news in seen.frames():
+            steps = [f"{line(job)}  {cut(note(job, now()), 60)}".rstrip() for job in news]
+            screen.show([bar(job) for job in seen.running.values() if job["progress"]], steps)
+    finally:
+        screen.close()
+
+
+@contextmanager
+def bar_of(client: Client, job: Job) -> Iterator[None]:
+    """Meanwhile how far *job* is stands on stderr; nothing where that can't be learnt: nobody waits for it."""
+    screen = Screen(sys.stderr)
+
+    def draw() -> None:
+        seen = Watch(client, lambda _: screen.show(()))
+        with suppress(CallFailed):
+            newest = job
+            for news in seen.frames():
+                known = {one["id"]: one for one in news} | seen.running
+                newest = known.get(job["id"], newest)
+                screen.show([bar(newest)])
+
+    threading.Thread(target=draw, name="webqueue-bar", daemon=True).start()
+    try:
+        yield
+    finally:
+        screen.close()
 
 
 # -- words
@@ -221,25 +370,6 @@ def parsed(text: str) -> object:
         raise SettingsError(f"The payload is not JSON: {error}") from None
 
 
-def until_finished(client: Client, job: Job) -> Job:
-    """*job* once it has finished. The server holds each request; where it is too busy to, a second passes between."""
-    id = job["id"]
-    while job["state"] not in FINISHED:
-        began = time.monotonic()
-        try:
-            job = client.get(f"/jobs/{id}", wait=60)
-        except CallFailed as error:
-            raise CallFailed(f"Job {id} was accepted, its end is not known: {error}", error.status) from None
-        if job["state"] not in FINISHED and time.monotonic() - began < 1:
-            threading.Event().wait(1)
-    return job
-
-
-def pretty(job: Job) -> str:
-    """A job as JSON for people and programs."""
-    return json.dumps(job, indent=2, ensure_ascii=False)
-
-
 def line(job: Job) -> str:
     """``ID KIND STATE``; with the state's shape and colour where a person reads it."""
     text = f"{job['id']} {safe(job['kind'])} {job['state']}"
@@ -249,24 +379,18 @@ def line(job: Job) -> str:
     return click.style(f"{shape} ", fg=colour) + text
 
 
-def table(found: Iterable[Job]) -> list[str]:
-    """Jobs as lines with a head, columns as wide as they must be."""
-    rows = [["ID", "KIND", "STATE", "QUEUE", "ATTEMPT", "CREATED"]]
-    rows += [
-        [
-            str(job["id"]),
-            safe(job["kind"]),
-            job["state"],
-            safe(job["queue"]),
-            f"{job['attempt']}/{job['max_attempts']}",
-            job["created_at"],
-        ]
-        for job in found
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def put(lines: Iterable[str]) -> None:
+    """Print them."""
+    for text in lines:
+        click.echo(text)
 
 
-def safe(text: str) -> str:
-    """*text* without what could move a terminal's cursor or forge a line."""
-    return "".join(one if one.isprintable() else "�" for one in text)
+def columns() -> int | None:
+    """Those of the terminal; None where stdout is none."""
+    size = size_of(sys.stdout)
+    return size and size[0]
+
+
+def now() -> datetime:
+    """This moment."""
+    return datetime.now(UTC)

@@ -2,14 +2,17 @@
 
 import http.client
 import json
+import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from webqueue import strictjson
 from webqueue.errors import WebqueueError
+from webqueue.job import FINISHED
 
 PATIENCE: Final = 75.0
 """Seconds to wait for an answer; longer than the server holds one."""
@@ -48,6 +51,35 @@ class Client:
         """Send *body* as JSON to *path*. Raises CallFailed."""
         return self.call("POST", path, strictjson.dump(body) if body is not None else b"", headers)
 
+    def delete(self, path: str) -> None:
+        """Delete what is at *path*. Raises CallFailed."""
+        self.call("DELETE", path)
+
+    def log(self, id: int) -> Iterator[dict[str, Any]]:
+        """All lines of a job's log, oldest first. Raises CallFailed."""
+        cursor, more = None, True
+        while more:
+            page = self.get(f"/jobs/{id}/log", cursor=cursor, limit=1000)
+            yield from page["lines"]
+            cursor = page["next"]
+            more = cursor is not None
+
+    def finished(self, job: dict[str, Any]) -> dict[str, Any]:
+        """*job* once it has finished. Raises CallFailed.
+
+        The server holds each request; where it is too busy to, a second passes between two.
+        """
+        id = job["id"]
+        while job["state"] not in FINISHED:
+            began = time.monotonic()
+            try:
+                job = self.get(f"/jobs/{id}", wait=60)
+            except CallFailed as error:
+                raise CallFailed(f"Job {id} was accepted, its end is not known: {error}", error.status) from None
+            if job["state"] not in FINISHED and time.monotonic() - began < 1:
+                threading.Event().wait(1)
+        return job
+
     def call(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
@@ -55,12 +87,15 @@ class Client:
         try:
             request = urllib.request.Request(self.server + path, body, self._headers(body, headers), method=method)
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                return Answer(answer.status, _body(answer.read()))
+                result = Answer(answer.status, _body(answer.read()))
         except urllib.error.HTTPError as error:
             with error:
                 raise CallFailed(refusal(error.code, _body(error.read())), error.code) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise CallFailed(f"No answer from {self.server}: {_reason(error)}") from None
+        if result.status != 204 and not isinstance(result.body, dict):
+            raise CallFailed(f"{self.server} is no webqueue: it answered {result.status} without a JSON object")
+        return result
 
     def _headers(self, body: bytes | None, headers: Mapping[str, str] | None) -> dict[str, str]:
         result = {"Accept": "application/json", **(headers or {})}

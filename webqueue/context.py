@@ -72,8 +72,8 @@ class Run:
         return self._reports.results(self.job)
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Tell how far it is."""
-        self._reports.progress(self.job, Progress(min(max(float(fraction), 0.0), 1.0), str(message)[:MAX_LINE]))
+        """Tell how far it is; NaN is 0 (it compares as neither more nor less)."""
+        self._reports.progress(self.job, Progress(min(max(0.0, float(fraction)), 1.0), str(message)[:MAX_LINE]))
 
     def log(self, message: object, level: str = "info") -> None:
         """Keep a line with the job."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from webqueue import context, stores
 from webqueue.child import IN_CHILD
 from webqueue.consumer import Consumer
-from webqueue.errors import Draining, NotRunning, QueueFull, Rejected, Unfit
+from webqueue.errors import DiskFull, Draining, KeyReused, NotRunning, QueueFull, Rejected, Unavailable, Unfit
 from webqueue.estimate import Pace
 from webqueue.executor import Executor
 from webqueue.feed import Feed
@@ -39,6 +39,8 @@ FORKED: Final = (
     "hook."
 )
 FULL: Final = "The queue is full."
+_REFUSED: Final = {KeyReused: "key_reused", Draining: "draining", DiskFull: "disk_full"}
+"""How the meters call a push that was refused with such an error."""
 STOPPED: Final = "webqueue is not running in this process: call start() first."
 
 
@@ -227,14 +229,14 @@ class Engine:
 
     def push(self, body: object, idempotency_key: str | None = None) -> Pushed:
         """Accept one push; durable when it returns. Raises Rejected, QueueFull, KeyReused, Unavailable."""
-        (answer,) = self._push([body], idempotency_key)
+        (answer,) = self._counted([body], idempotency_key)
         if isinstance(answer, Rejection):
             raise self._refusal(body, answer)
         return answer
 
     def push_many(self, bodies: Sequence[object]) -> list[Pushed | Rejection]:
         """Accept many in one flush; what became of each, in order. Raises Unavailable: then none is accepted."""
-        return self._push(bodies, None)
+        return self._counted(bodies, None)
 
     def reject(self, body: object, errors: Mapping[str, Any], reason: str = "The push is unfit.") -> Rejection:
         """Record an unfit push, and tell everybody."""
@@ -246,6 +248,13 @@ class Engine:
         rejection = Rejection(self._store.next_rejection(), self._clock(), shown, reason, dict(errors), text)
         self._store.reject(rejection)
         return rejection
+
+    def _counted(self, bodies: Sequence[object], idempotency_key: str | None) -> list[Pushed | Rejection]:
+        try:
+            return self._push(bodies, idempotency_key)
+        except (KeyReused, Unavailable) as error:
+            self._meters.refused[_REFUSED.get(type(error), "unavailable")] += len(bodies)
+            raise
 
     def _push(self, bodies: Sequence[object], idempotency_key: str | None) -> list[Pushed | Rejection]:
         self._check_pushes()
@@ -397,10 +406,10 @@ class Engine:
         matched, jobs = self._store.retry_all(Filter(**filter), limit)
         return matched, len(jobs)
 
-    def pause(self, queue: str | None = None, why: str | None = None) -> None:
+    def pause(self, queue: str | None = None, why: str | None = None, who: str | None = None) -> None:
         """Nothing of *queue* (all where None) starts until it is resumed; pushes are accepted."""
         self._check_open()
-        self._store.pause(queue or "", why)
+        self._store.pause(queue or "", why, who)
 
     def resume(self, queue: str | None = None) -> None:
         """It starts again."""

@@ -178,12 +178,17 @@ class Look:
             accepted, finished = board.rates.per_second()
             oldest = min((job.created_at for lane in board.todo.lanes() for job in lane), default=None)
             paused, pauses = self._store.paused()
+            all_pauses = dict(board.pauses)
         return {
             "counts": counts,
             "totals": {name: getattr(totals, name) for name in ("accepted", "done", "failed", "cancelled", "rejected")},
             "queues": queues,
             "paused": paused,
             "paused_queues": _pauses(pauses),
+            "pauses": [
+                {"queue": queue or None, "who": one.who, "why": one.why, "at": iso(one.at)}
+                for queue, one in sorted(all_pauses.items())
+            ],
             "consumers": {
                 "alive": sum(consumer.alive for consumer in self._consumers),
                 "busy": sum(consumer.busy for consumer in self._consumers),

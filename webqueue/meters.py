@@ -13,7 +13,7 @@ MOST_LABELS: Final = 50
 """So many queues and so many kinds at most have labels of their own: anybody who may push may invent queues."""
 OTHER: Final = "other"
 """The label under which the rest is summed."""
-REASONS: Final = ("full", "unfit")
+REASONS: Final = ("full", "unfit", "key_reused", "draining", "unavailable", "disk_full")
 """Why a push is refused; each is told from the start, as a rate needs a zero to rise from."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from webqueue.client import CallFailed, Client
+from webqueue.job import State
 from webqueue.socket_client import Connection, Refused
 
 NAMESPACE: Final = "/queue"
@@ -24,15 +25,22 @@ class Watch:
         self._wake = wake
         self._since: dict[str, Any] | None = None
         self._known: OrderedDict[int, int] = OrderedDict()
+        self.running: dict[int, dict[str, Any]] = {}
+        """The jobs that run, by id, as summaries with their newest progress."""
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """Jobs as summaries, in the order of their steps, without end. Raises CallFailed where it can't begin."""
+        for news in self.frames():
+            yield from news
+
+    def frames(self) -> Iterator[list[dict[str, Any]]]:
+        """The same, all that the server told at once in one list; an empty one where only ``running`` is new."""
         failures = 0
         while True:
             try:
                 for event, body in self._events():
                     failures = 0
-                    yield from self._news(event, body)
+                    yield self._news(event, body)
             except CallFailed as error:
                 if self._since is None or error.status in {401, 403}:
                     raise
@@ -57,14 +65,26 @@ class Watch:
             if connection is not None:
                 connection.close()
 
-    def _news(self, event: str, body: Any) -> Iterator[dict[str, Any]]:
+    def _news(self, event: str, body: Any) -> list[dict[str, Any]]:
         if event not in {"snapshot", "changes"}:
-            return
+            return []
+        self._see_running(event, body)
         first = self._since is None
         self._since = {"epoch": body["epoch"], "seq": body["seq"]}
         news = [job for job in _jobs(event, body) if self._is_news(job)]
-        if not first:
-            yield from sorted(news, key=_last_step)
+        return [] if first else sorted(news, key=_last_step)
+
+    def _see_running(self, event: str, body: dict[str, Any]) -> None:
+        if event == "snapshot":
+            self.running = {}
+        for job in _jobs(event, body):
+            if job["state"] == State.RUNNING:
+                self.running[job["id"]] = job
+            else:
+                self.running.pop(job["id"], None)
+        for id, progress in (body.get("progress") or {}).items():
+            if int(id) in self.running:
+                self.running[int(id)]["progress"] = progress
 
     def _is_news(self, job: dict[str, Any]) -> bool:
         id, revision = job["id"], job["revision"]

@@ -68,6 +68,7 @@ def test_pausing_is_said_and_holds_until_resumed(site: Site, page: Page, context
     visit(other, site)
     page.get_by_role("button", name="pause").click()
     expect(other.locator("#paused")).to_contain_text("Paused")
+    expect(other.locator("#paused")).to_contain_text("by 127.0.0.1, since")
     waiting = site.push("echo", name="patient")
     expect(row(other, "todo", waiting)).to_contain_text("paused")
     other.locator(".bar").get_by_role("button", name="resume").click()

@@ -504,12 +504,13 @@ def test_pause_and_resume(engine: Engine, ran: "queue.SimpleQueue[Any]") -> None
 def test_pauses_survive_a_restart(make_engine: MakeEngine) -> None:
     """What was paused is paused after the next start."""
     engine = make_engine()
-    engine.pause("slow", "lunch")
+    engine.pause("slow", "lunch", "Ada")
     engine.pause()
     engine.stop()
     engine.start()
     seen = engine.overview()
     assert (True, "lunch") == (seen["paused"], seen["paused_queues"]["slow"]["why"])
+    assert [(None, None), ("slow", "Ada")] == [(one["queue"], one["who"]) for one in seen["pauses"]]
     engine.resume()
     _finished(engine, _push(engine).id)
 
@@ -874,3 +875,33 @@ def test_what_may_not_come_after(engine: Engine, more: dict[str, Any], errors: d
     with pytest.raises(Rejected) as refused:
         _push(engine, **more)
     assert errors == refused.value.errors
+
+
+def test_each_refusal_is_counted_by_its_reason(make_engine: MakeEngine) -> None:
+    """Also those that are no fault of the push; of a bulk each item."""
+    engine = make_engine(max_todo=1)
+    engine.pause()
+    _push(engine)
+    far = {"kind": "echo", "delay": 60}
+    engine.push(far, "key")
+    with pytest.raises(QueueFull):
+        _push(engine)
+    with pytest.raises(Rejected):
+        _push(engine, "nope")
+    with pytest.raises(KeyReused):
+        engine.push({"kind": "echo"}, "key")
+    engine.drain()
+    with pytest.raises(Draining):
+        engine.push_many([far] * 3)
+    refused = {"full": 1, "unfit": 1, "key_reused": 1, "draining": 3}
+    assert refused == {reason: number for reason, number in engine.metrics().refused.items() if number}
+
+
+def test_a_progress_of_nan_is_none_at_all(engine: Engine, gate: Gate) -> None:
+    """JSON has no NaN: it would take every client's news with it."""
+    engine.handlers.register(lambda: (current_job.progress(float("nan")), gate()), kind="far")
+    job = _push(engine, "far")
+    assert gate.entered.wait(PATIENCE)
+    progress = engine.job(job.id).progress
+    assert progress is not None
+    assert 0.0 == progress.fraction

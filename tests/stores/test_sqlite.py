@@ -134,6 +134,24 @@ def _future(path: Path) -> None:
         connection.commit()
 
 
+def test_a_file_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
+    """What it holds is there; what came later can be written."""
+    path = tmp_path / "jobs.db"
+    _new_store(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "ALTER TABLE jobs DROP COLUMN after_jobs; ALTER TABLE pauses DROP COLUMN who;"
+            "INSERT INTO pauses VALUES ('mail', 5, 'lunch'); PRAGMA user_version = 1;"
+        )
+    bench = Bench(tmp_path)
+    assert SCHEMA_VERSION == _pragma(bench, "user_version")
+    assert (False, {"mail": {"why": "lunch", "at": 5}}) == bench.store.paused()
+    (first,) = bench.push(draft())
+    (last,) = bench.push(draft(state=State.SCHEDULED, after=(first.id,)))
+    assert [1, last.id] == bench.drain()
+    bench.close()
+
+
 def _filled(path: Path) -> None:
     _new_store(path)
     with closing(sqlite3.connect(path)) as connection:

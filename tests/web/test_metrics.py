@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import webqueue
 from webqueue import WebQueue
 from webqueue.demo import register_demo
-from webqueue.meters import MOST_LABELS, OTHER
+from webqueue.meters import MOST_LABELS, OTHER, REASONS
 
 FOLDER = Path(webqueue.__file__).parent / "monitoring"
 DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text())
@@ -164,7 +164,7 @@ def test_unknown_kinds_make_no_labels(server):
     """A push that is refused is counted by its reason; what it asked for stands nowhere."""
     server.post("/push-jobs", [{"kind": f"invented{number}", "queue": f"invented{number}"} for number in range(30)])
 
-    assert {"unfit": 30, "full": 0} == by_label(server, "webqueue_refused_total", "reason")
+    assert dict.fromkeys(REASONS, 0) | {"unfit": 30} == by_label(server, "webqueue_refused_total", "reason")
     assert [({}, 30)] == samples(server, "webqueue_rejected_total")
     assert "invented" not in server.get("/metrics").text
 
@@ -177,7 +177,7 @@ def test_a_full_queue_is_told(serve):
     assert [202, 202, 429] == answers
     assert [({}, 2)] == samples(server, "webqueue_max_todo")
     assert [({"queue": "default", "kind": "echo", "state": "todo"}, 2)] == samples(server, "webqueue_jobs")
-    assert {"unfit": 0, "full": 1} == by_label(server, "webqueue_refused_total", "reason")
+    assert dict.fromkeys(REASONS, 0) | {"full": 1} == by_label(server, "webqueue_refused_total", "reason")
 
 
 def test_time_waited_and_time_run_are_told_by_kind(server):

@@ -135,6 +135,10 @@ def test_one_queue_is_paused(server):
     server.post("/queue/pause", {"queue": "mail", "why": "flood"})
     told = server.get("/queue").json()
     assert (False, "flood") == (told["paused"], told["paused_queues"]["mail"]["why"])
+    assert [("mail", "127.0.0.1", "flood")] == [(one["queue"], one["who"], one["why"]) for one in told["pauses"]]
+    told = server.post("/queue/pause", {"who": "Ada"}).json()
+    assert [(None, "Ada"), ("mail", "127.0.0.1")] == [(one["queue"], one["who"]) for one in told["pauses"]]
+    server.post("/queue/resume")
     assert {} == server.post("/queue/resume", {"queue": "mail"}).json()["paused_queues"]
 
 

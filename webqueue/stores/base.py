@@ -104,8 +104,8 @@ class Store(Protocol):
         """Delete a finished job and all that belongs to it. JobNotFound, StateConflict."""
         ...
 
-    def pause(self, queue: str, why: str | None) -> None:
-        """Nothing of *queue* ("" is all) starts any more."""
+    def pause(self, queue: str, why: str | None, who: str | None = None) -> None:
+        """Nothing of *queue* ("" is all) starts any more: *who* wants that, and *why*."""
         ...
 
     def resume(self, queue: str) -> None:

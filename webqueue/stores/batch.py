@@ -10,13 +10,14 @@ CountKey = tuple[str, str, int, State]
 
 
 class Pause:
-    """Why and since when (µs since 1970) a queue is paused."""
+    """Since when (µs since 1970), why and by whom a queue is paused."""
 
-    __slots__ = ("at", "why")
+    __slots__ = ("at", "who", "why")
 
-    def __init__(self, at: int, why: str | None) -> None:
+    def __init__(self, at: int, why: str | None, who: str | None = None) -> None:
         self.at = at
         self.why = why
+        self.who = who
 
 
 def stored(job: Job) -> CountKey:

@@ -392,11 +392,11 @@ class LocalStore(Store):
         """Retry the oldest *limit* jobs that match: how many match, and those that were put back."""
         return self._all(filter, limit, (State.FAILED, State.CANCELLED), self._retry)
 
-    def pause(self, queue: str, why: str | None) -> None:
+    def pause(self, queue: str, why: str | None, who: str | None = None) -> None:
         """See Store."""
 
         def decide(batch: Batch) -> None:
-            batch.pauses[queue] = Pause(self._clock(), why)
+            batch.pauses[queue] = Pause(self._clock(), why, who)
 
         self._journal.ask(decide)
 

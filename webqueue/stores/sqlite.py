@@ -54,7 +54,7 @@ CREATE TABLE rejections (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT,
     errors TEXT NOT NULL, payload BLOB);
 CREATE TABLE numbers (queue TEXT, kind TEXT, priority INTEGER, name TEXT, number INTEGER NOT NULL,
     PRIMARY KEY (queue, kind, priority, name)) WITHOUT ROWID; -- jobs by state; the totals, where the queue is ''
-CREATE TABLE pauses (queue TEXT PRIMARY KEY, at INTEGER NOT NULL, why TEXT) WITHOUT ROWID;
+CREATE TABLE pauses (queue TEXT PRIMARY KEY, at INTEGER NOT NULL, why TEXT, who TEXT) WITHOUT ROWID;
 CREATE TABLE marks (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 """
 
@@ -352,6 +352,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     if connection.execute("PRAGMA user_version").fetchone() == (1,):
         connection.executescript(
             "PRAGMA query_only = OFF; BEGIN IMMEDIATE; ALTER TABLE jobs ADD COLUMN after_jobs TEXT;"
+            "ALTER TABLE pauses ADD COLUMN who TEXT;"
             f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
 
@@ -382,7 +383,7 @@ def _load(connection: sqlite3.Connection, totals: Mapping[str, int]) -> Loaded:
     counts = connection.execute(
         "SELECT queue, kind, priority, name, number FROM numbers WHERE queue <> '' AND number <> 0"
     )
-    pauses = connection.execute("SELECT queue, at, why FROM pauses")
+    pauses = connection.execute("SELECT queue, at, why, who FROM pauses")
     marks = connection.execute("SELECT name, at FROM marks")
     following = connection.execute(
         "SELECT id, after_jobs FROM jobs WHERE state = 'scheduled' AND run_at IS NULL ORDER BY id"
@@ -393,7 +394,7 @@ def _load(connection: sqlite3.Connection, totals: Mapping[str, int]) -> Loaded:
     return Loaded(
         Totals(**totals),
         {(queue, kind, priority, State(state)): number for queue, kind, priority, state, number in counts},
-        {queue: Pause(at, why) for queue, at, why in pauses},
+        {queue: Pause(*pause) for queue, *pause in pauses},
         dict(marks.fetchall()),
         _rejections(connection, None, 100)[::-1],
         {id: tuple(json.loads(after)) for id, after in following},
@@ -417,7 +418,7 @@ def _write(writer: sqlite3.Connection, batch: Batch, grown: Mapping[str, int]) -
     for queue, pause in batch.pauses.items():
         writer.execute("DELETE FROM pauses WHERE queue = ?", (queue,))
         if pause is not None:
-            writer.execute("INSERT INTO pauses VALUES (?, ?, ?)", (queue, pause.at, pause.why))
+            writer.execute("INSERT INTO pauses VALUES (?, ?, ?, ?)", (queue, pause.at, pause.why, pause.who))
     for name, at in batch.marks.items():
         writer.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, at))
 

@@ -36,6 +36,7 @@ class Live:
         self._engine = engine
         self._keys = keys
         self._access: dict[str, Access] = {}  # by sid; each is written by its own socket's thread only
+        self._addresses: dict[str, str | None] = {}
         self._after: dict[str, list[Callable[[], None]]] = {}  # by socket, likewise
         server = _server(app, engine, prefix)
         self._server = server
@@ -103,6 +104,7 @@ class Live:
         except HTTPException as error:
             raise Refused(error.description, problems.problem(error).body) from None
         self._access[sid] = access
+        self._addresses[sid] = environ.get("REMOTE_ADDR")
         socket, since = self._socket(sid), self._known(given.get("since"))
         self._afterwards(sid, lambda: self._emitter.join(sid, socket, since))
 
@@ -123,6 +125,7 @@ class Live:
     def _disconnect(self, sid: str, _reason: object = None) -> None:
         # May run in any thread, the emitter's too.
         self._access.pop(sid, None)
+        self._addresses.pop(sid, None)
         self._emitter.leave(sid)
 
     def _event(self, name: str, sid: str, *arguments: Any) -> Ack:
@@ -155,7 +158,8 @@ class Live:
         return 202, job_json(self._engine.retry(_id(body)))
 
     def _pause(self, sid: str, body: object) -> tuple[int, object]:
-        self._engine.pause(**_loaded(_PAUSE, body))
+        asked = _loaded(_PAUSE, body)
+        self._engine.pause(**asked | {"who": asked["who"] or self._addresses.get(sid)})
         return 200, self._engine.overview()
 
     def _resume(self, sid: str, body: object) -> tuple[int, object]:

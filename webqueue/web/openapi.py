@@ -61,7 +61,9 @@ COMPONENTS: Final[Mapping[str, Document]] = {
     },
     "Queue": {
         **_object(counts={"type": "object"}, totals={"type": "object"}, queues={"type": "object"}, seq=WHOLE,
-                  paused={"type": "boolean"}, paused_queues={"type": "object"}, epoch=TEXT),
+                  paused={"type": "boolean"}, paused_queues={"type": "object"}, epoch=TEXT,
+                  pauses=_array(_object(queue=_or_null("string"), who=_or_null("string"), why=_or_null("string"),
+                                        at=TIME))),
     },
 }  # fmt: skip
 

@@ -74,10 +74,11 @@ class BulkFilter(Schema):
 
 
 class PauseBody(Schema):
-    """What is paused (all queues, without a name), and why."""
+    """What is paused (all queues, without a name), why, and by whom (where it does not say, from which address)."""
 
     queue = _name(load_default=None, allow_none=True)
     why = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=1000))
+    who = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=200))
 
 
 class ResumeBody(PauseBody):

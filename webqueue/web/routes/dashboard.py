@@ -13,6 +13,7 @@ def dashboard() -> Response:
     return render(
         "dashboard.html",
         snapshot=engine.snapshot(),
+        pauses=engine.overview()["pauses"],
         kinds=engine.kinds(),
         name=engine.name,
         durability=engine.durability,

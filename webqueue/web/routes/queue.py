@@ -1,6 +1,6 @@
 """/queue: how it stands, and holding it."""
 
-from flask import Response
+from flask import Response, request
 
 from webqueue.web.answers import answer
 from webqueue.web.current import current_engine
@@ -18,7 +18,8 @@ def show_queue() -> Response:
 def pause_queue() -> Response:
     """Nothing new starts, in one queue or in all; pushes are still accepted."""
     engine = current_engine()
-    engine.pause(**read_filter(_PAUSE))
+    asked = read_filter(_PAUSE)
+    engine.pause(**asked | {"who": asked["who"] or request.remote_addr})
     return answer(engine.overview())
 
 
