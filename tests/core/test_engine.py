@@ -894,7 +894,7 @@ def test_each_refusal_is_counted_by_its_reason(make_engine: MakeEngine) -> None:
     with pytest.raises(Draining):
         engine.push_many([far] * 3)
     refused = {"full": 1, "unfit": 1, "key_reused": 1, "draining": 3}
-    assert refused == {reason: number for reason, number in engine.metrics().refused.items() if number}
+    assert refused == {reason: number for reason, number in engine.metrics().meters.refused.items() if number}
 
 
 def test_a_progress_of_nan_is_none_at_all(engine: Engine, gate: Gate) -> None:
