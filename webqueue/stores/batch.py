@@ -61,6 +61,8 @@ class Batch:
         """So many jobs are new."""
         self.new_todo = 0
         """So many of them go straight to todo."""
+        self.followers: list[Job] = []
+        """Those of them that come after others."""
         self.new_bytes = 0
         """So long are their payloads."""
         self.marks: dict[str, int] = {}
@@ -86,6 +88,8 @@ class Batch:
         self.accepted += 1
         self.new_todo += job.state is State.TODO
         self.new_bytes += len(job.payload)
+        if job.after:
+            self.followers.append(job)
         if job.idempotency is not None:
             self.idempotent[job.idempotency[0]] = job.id
 

@@ -151,7 +151,7 @@ class Board:
             self.totals = totals
             for before, after in batch.steps:
                 self._move(before, after)
-            self.followers.publish(batch.steps)
+            self.followers.publish(batch)
             self._put_all(batch.jobs.values())  # where they stand after all their steps
             for job in batch.forgotten.values():
                 self.counts.add(job.queue, job.kind, job.state, -1)

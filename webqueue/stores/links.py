@@ -5,7 +5,7 @@ batch in which the last of them ends: there is no moment at which a crash could 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import islice
 
 from webqueue.errors import JobNotFound, Unfit
@@ -29,15 +29,17 @@ class Followers:
         for one in after:
             self._of[one][id] = None
 
-    def publish(self, steps: Iterable[tuple[Job | None, Job]]) -> None:
-        """So much is committed: who is new waits, who has ended is waited for no more."""
-        for before, after in steps:
-            if not after.after:
-                continue
-            if before is None:
-                self.add(after.id, after.after)
-            elif before.follows:
-                self._remove(after)
+    def __bool__(self) -> bool:
+        return bool(self._after)
+
+    def publish(self, batch: Batch) -> None:
+        """*batch* is committed: who is new waits, who has taken a step waits no more."""
+        for job in batch.followers:
+            self.add(job.id, job.after)
+        if self._after:
+            for before, after in batch.steps:
+                if before is not None and before.follows:
+                    self._remove(after)
 
     def _remove(self, job: Job) -> None:
         self._after.pop(job.id, None)
@@ -83,13 +85,14 @@ class Links:
 
     def follow(self, batch: Batch) -> None:
         """All that comes after what ends in *batch*, and after that, takes its next step."""
-        new = [after for before, after in batch.steps if before is None and after.after]
+        if not batch.followers and not self._followers:
+            return  # nobody waits for anybody, as in most applications
         looked = 0
         while looked < len(batch.steps):  # it grows while it is walked: who is given up has followers, too
             _, ended = batch.steps[looked]
             looked += 1
             if ended.finished:
-                waiting = [*self._followers.of(ended.id), *(job.id for job in new if ended.id in job.after)]
+                waiting = [*self._followers.of(ended.id), *(job.id for job in batch.followers if ended.id in job.after)]
                 for id in waiting:
                     self._look_at(batch, id)
 
