@@ -240,11 +240,12 @@ def queue(server: str, token: str | None, as_json: bool) -> None:
 @talks
 @click.argument("queue", required=False)
 @click.option("--why", help="Shown beside the queue until it is resumed.")
+@click.option("--who", envvar="USER", help="Likewise; your user name unless given.")
 @json_too
-def pause(server: str, token: str | None, queue: str | None, why: str | None, as_json: bool) -> None:
+def pause(server: str, token: str | None, as_json: bool, **wishes: str | None) -> None:
     """Start no more jobs, of QUEUE or of all; pushes are still accepted."""
-    overview = Client(server, token).post("/queue/pause", given({"queue": queue, "why": why})).body
-    put([to_json(overview) if as_json else f"paused {safe(queue or 'all queues')}"])
+    overview = Client(server, token).post("/queue/pause", given(wishes)).body
+    put([to_json(overview) if as_json else f"paused {safe(wishes['queue'] or 'all queues')}"])
 
 
 @commands.command()

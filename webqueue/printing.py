@@ -198,8 +198,9 @@ def queue_sheet(overview: Json, columns: int | None = None) -> list[str]:
 
 def _queue_facts(overview: Json) -> dict[str, str | None]:
     oldest, consumers, rates = overview["oldest_todo_age"], overview["consumers"], overview["rates"]
+    pauses = _pauses(overview)
     return {
-        "paused": "all queues" if overview["paused"] else None,
+        "paused": f"all queues, {_pause(pauses[None])}" if None in pauses else None,
         "stored": _counts(overview["counts"]),
         "in all": _counts(overview["totals"]),
         "consumers": f"{consumers['busy']} of {consumers['alive']} busy",
@@ -213,17 +214,24 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _queues(overview: Json, columns: int | None) -> list[str]:
-    states, paused = [str(state) for state in State], overview["paused_queues"]
-    names = sorted({*overview["queues"], *paused})
+    states, pauses = [str(state) for state in State], _pauses(overview)
+    names = sorted({*overview["queues"], *pauses} - {None})
     rows = [
-        (name, *(str(overview["queues"].get(name, {}).get(state, 0)) for state in states), _pause(paused.get(name)))
+        (name, *(str(overview["queues"].get(name, {}).get(state, 0)) for state in states), _pause(pauses.get(name)))
         for name in names
     ]
     return table(("QUEUE", *map(str.upper, states), "PAUSED"), rows, columns)
 
 
+def _pauses(overview: Json) -> dict[str | None, Json]:
+    return {pause["queue"]: pause for pause in overview["pauses"]}
+
+
 def _pause(pause: Json | None) -> str:
-    return "" if pause is None else f"since {pause['at']}" + (f": {pause['why']}" if pause["why"] else "")
+    if pause is None:
+        return ""
+    who, why = pause["who"] and f"by {pause['who']} ", pause["why"] and f": {pause['why']}"
+    return f"{who or ''}since {pause['at']}{why or ''}"
 
 
 # -- progress

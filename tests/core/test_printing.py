@@ -158,14 +158,17 @@ def test_the_queue_as_a_sheet() -> None:
     """A queue that is paused and holds nothing is there as well; what recurs has its lines."""
     overview = {
         "counts": {"todo": 2}, "totals": {"accepted": 5}, "queues": {"default": {"todo": 2}}, "paused": True,
-        "paused_queues": {"mail": {"why": "no\x1b net", "at": ago(5)}}, "consumers": {"alive": 2, "busy": 1},
+        "pauses": [
+            {"queue": None, "who": "Ada", "why": None, "at": ago(2)},
+            {"queue": "mail", "who": None, "why": "no\x1b net", "at": ago(5)},
+        ], "consumers": {"alive": 2, "busy": 1},
         "oldest_todo_age": 61.0, "rates": {"accepted": 0.5, "finished": 0},
         "recurring": [{"kind": "tick", "every": 60, "next": ago(-5)}],
     }  # fmt: skip
 
     lines = queue_sheet(overview)
 
-    assert ["paused       all queues", "stored       2 todo", "in all       5 accepted"] == lines[:3]
+    assert [f"paused       all queues, by Ada since {ago(2)}", "stored       2 todo", "in all       5 accepted"] == lines[:3]
     assert "consumers    1 of 2 busy" in lines
     assert f"mail     0          0     0        0     0       0          since {ago(5)}: no� net" in lines
     assert f"{ago(-5)}  tick       60" == lines[-1]
