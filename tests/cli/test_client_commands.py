@@ -189,7 +189,7 @@ def test_delete_forgets(server: Server) -> None:
 
 def test_queue_tells_how_it_stands(server: Server) -> None:
     """Counts, consumers, each queue and why it is paused; --json is what the API answered, also to pause and resume."""
-    paused = server.cli("pause", "lunch", "--why", "it is noon", "--json")
+    paused = server.cli("pause", "lunch", "--why", "it is noon", "--who", "Ada", "--json")
     server.cli("push", "echo", "--queue", "lunch")
 
     sheet = server.cli("queue").stdout
@@ -198,7 +198,7 @@ def test_queue_tells_how_it_stands(server: Server) -> None:
 
     assert re.search(r"^consumers +\d of 1 busy$", sheet, re.MULTILINE)
     assert re.search(r"^QUEUE +SCHEDULED +TODO +RUNNING +DONE +FAILED +CANCELLED +PAUSED$", sheet, re.MULTILINE)
-    assert re.search(r"^lunch +0 +1 +0 +0 +0 +0 +since \S+Z: it is noon$", sheet, re.MULTILINE)
+    assert re.search(r"^lunch +0 +1 +0 +0 +0 +0 +by Ada since \S+Z: it is noon$", sheet, re.MULTILINE)
     assert 1 == as_json["queues"]["lunch"]["todo"]
     assert "it is noon" == json.loads(paused.stdout)["paused_queues"]["lunch"]["why"]
     assert "lunch" not in json.loads(resumed.stdout)["paused_queues"]
