@@ -1,7 +1,9 @@
 """/jobs: the jobs, one and many."""
 
 from flask import Response
+from werkzeug.exceptions import NotFound
 
+from webqueue.errors import JobNotFound
 from webqueue.views import job_json, log_json
 from webqueue.web.answers import answer, job_answer
 from webqueue.web.current import current_engine
@@ -19,18 +21,31 @@ def list_jobs() -> Response:
 
 
 def show_job(id: str) -> Response:
-    """One job, held back until it has finished where the client asks so; for a browser its page."""
+    """One job, held back until it has finished where the client asks so; for a browser its page, or one that says why not."""
+    try:
+        response = _shown(id)
+    except (JobNotFound, NotFound):
+        if not prefers_page():
+            raise
+        response = _missing(id)
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _shown(id: str) -> Response:
     engine = current_engine()
     seconds = read_query(_WAIT)["wait"]
     number = job_id(id)
     job = engine.job(number) if seconds is None else engine.wait(number, min(seconds, MOST_WAIT))
     if prefers_page():
         lines = engine.log(number).items
-        response = render("job.html", job=job_json(job), log=[log_json(line) for line in lines])
-    else:
-        response = job_answer(job)
-    response.headers["Vary"] = "Accept"
-    return response
+        return render("job.html", job=job_json(job), log=[log_json(line) for line in lines])
+    return job_answer(job)
+
+
+def _missing(id: str) -> Response:
+    kept = current_engine().settings
+    return render("missing.html", 404, id=id[:40], keep_finished=kept.keep_finished, keep_days=kept.keep_days)
 
 
 def show_log(id: str) -> Response:
