@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from webqueue.errors import DiskFull, StoreUnavailable, StoreUnfit, Unavailable
-from webqueue.job import Attempt, Failure, Job, LogLine, Rejection, State
+from webqueue.job import Job, LogLine, Rejection, State
 from webqueue.queues import Key
 from webqueue.stores.batch import Batch, Pause
+from webqueue.stores.rows import SCHEMA, SELECT, SIZES, UPSERTS, to_job, to_row, where_of
 from webqueue.stores.tables import Filter, Loaded, Totals
 
 APPLICATION_ID: Final = 0x77715545
@@ -30,56 +31,6 @@ CHECK_SECONDS: Final = 0.5
 RESERVE: Final = 4 * 2**20
 """Bytes of the disk that pushes must leave free, so that what runs can still report its end."""
 KEPT_REJECTIONS: Final = 1_000
-SEARCHED: Final = 20_000
-"""A text is searched for in the newest so many jobs."""
-
-_SCHEMA = """
-CREATE TABLE jobs (
-    id INTEGER PRIMARY KEY, -- given out from a number that grows in the same transaction: never used twice
-    kind TEXT NOT NULL, queue TEXT NOT NULL, rank INTEGER NOT NULL, place INTEGER NOT NULL, state TEXT NOT NULL,
-    payload BLOB NOT NULL, max_attempts INTEGER NOT NULL, created_at INTEGER NOT NULL, timeout REAL, unique_key TEXT,
-    idempotency_key TEXT, idempotency_digest BLOB,
-    run_at INTEGER, attempt INTEGER NOT NULL, crashes INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER,
-    revision INTEGER NOT NULL, result BLOB, error TEXT, history TEXT, after_jobs TEXT
-);
-CREATE INDEX jobs_todo ON jobs (queue, kind, rank, place) WHERE state = 'todo';
-CREATE INDEX jobs_scheduled ON jobs (run_at, id) WHERE state = 'scheduled';
-CREATE INDEX jobs_by_state ON jobs (state, id) WHERE state <> 'todo';
-CREATE INDEX jobs_finished ON jobs (finished_at, id) WHERE finished_at IS NOT NULL;
-CREATE INDEX jobs_unique_key ON jobs (unique_key) WHERE unique_key IS NOT NULL AND state IN ('todo', 'scheduled');
-CREATE UNIQUE INDEX jobs_idempotency_key ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE TABLE lines (job INTEGER NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, level TEXT NOT NULL,
-    message TEXT NOT NULL, PRIMARY KEY (job, number)) WITHOUT ROWID;
-CREATE TABLE rejections (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT, reason TEXT NOT NULL,
-    errors TEXT NOT NULL, payload BLOB);
-CREATE TABLE numbers (queue TEXT, kind TEXT, priority INTEGER, name TEXT, number INTEGER NOT NULL,
-    PRIMARY KEY (queue, kind, priority, name)) WITHOUT ROWID; -- jobs by state; the totals, where the queue is ''
-CREATE TABLE pauses (queue TEXT PRIMARY KEY, at INTEGER NOT NULL, why TEXT, who TEXT) WITHOUT ROWID;
-CREATE TABLE marks (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-_COLUMNS: Final = (
-    "id", "kind", "queue", "rank", "place", "state", "payload", "max_attempts", "created_at", "timeout", "unique_key",
-    "idempotency_key", "idempotency_digest", "after_jobs", "run_at", "attempt", "crashes", "started_at", "finished_at",
-    "revision", "result", "error", "history",
-)  # fmt: skip
-_SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM jobs "
-_CHANGING: Final = ("place", "state", *_COLUMNS[14:])
-_SIZES: Final = (256, 64, 16, 4, 1)
-"""Rows in one statement: a few sizes, so that all of them stay prepared. One statement lets go of the GIL once."""
-
-
-_STATES: Final = {state.value: state for state in State}
-_BLANK: Final = Job(0, "", b"", "", 0, State.TODO, 0, 1, 0)
-
-
-def _upsert(rows: int) -> str:
-    values = ", ".join(["(" + ", ".join("?" * len(_COLUMNS)) + ")"] * rows)
-    update = ", ".join(f"{column} = excluded.{column}" for column in _CHANGING)
-    return f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES {values} ON CONFLICT (id) DO UPDATE SET {update}"
-
-
-_UPSERTS: Final = {rows: _upsert(rows) for rows in _SIZES}
 
 
 class SqliteTables:
@@ -197,7 +148,7 @@ class SqliteTables:
 
     def _jobs(self, where: str, parameters: Sequence[Any] = ()) -> list[Job]:
         with self._reader() as reader:
-            return [_job(row) for row in reader.execute(_SELECT + where, parameters)]
+            return [to_job(row) for row in reader.execute(SELECT + where, parameters)]
 
     def _one(self, query: str, parameters: Sequence[Any]) -> Any:
         with self._reader() as reader:
@@ -238,12 +189,12 @@ class SqliteTables:
 
     def page(self, filter: Filter, before: int | None, limit: int) -> list[Job]:
         """See Tables."""
-        where, parameters = _where(filter, before)
+        where, parameters = where_of(filter, before)
         return self._jobs(f"{where} ORDER BY id DESC LIMIT ?", (*parameters, limit))
 
     def matching(self, filter: Filter, limit: int) -> tuple[int, list[int]]:
         """See Tables."""
-        where, parameters = _where(filter, None)
+        where, parameters = where_of(filter, None)
         with self._reader() as reader:
             matched = reader.execute(f"SELECT count(*) FROM jobs {where}", parameters).fetchone()[0]
             rows = reader.execute(f"SELECT id FROM jobs {where} ORDER BY id LIMIT ?", (*parameters, limit))
@@ -322,7 +273,7 @@ def _create(path: Path) -> None:
         leftover.unlink(missing_ok=True)
     with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
         connection.executescript(
-            f"PRAGMA synchronous = FULL; BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA synchronous = FULL; BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
             f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
     draft.replace(path)
@@ -388,7 +339,7 @@ def _load(connection: sqlite3.Connection, totals: Mapping[str, int]) -> Loaded:
     following = connection.execute(
         "SELECT id, after_jobs FROM jobs WHERE state = 'scheduled' AND run_at IS NULL ORDER BY id"
     )
-    newest = connection.execute(_SELECT + "ORDER BY id DESC LIMIT 1").fetchone()
+    newest = connection.execute(SELECT + "ORDER BY id DESC LIMIT 1").fetchone()
     if newest is not None and newest[0] >= totals.get("next_id", 1):
         raise ValueError(f"job {newest[0]} is there, but was never counted")
     return Loaded(
@@ -425,12 +376,12 @@ def _write(writer: sqlite3.Connection, batch: Batch, grown: Mapping[str, int]) -
 
 def _write_jobs(writer: sqlite3.Connection, jobs: list[Job]) -> None:
     start = 0
-    for size in _SIZES:
+    for size in SIZES:
         while len(jobs) - start >= size:
             values: list[Any] = []
             for job in jobs[start : start + size]:
-                values += _row(job)
-            writer.execute(_UPSERTS[size], values)
+                values += to_row(job)
+            writer.execute(UPSERTS[size], values)
             start += size
 
 
@@ -441,8 +392,8 @@ def _write_numbers(writer: sqlite3.Connection, batch: Batch, grown: Mapping[str,
         rows += (*key, change)
     for name, change in grown.items():
         rows += ("", "", 0, name, change)
-    for start in range(0, len(rows), 5 * _SIZES[0]):
-        part = rows[start : start + 5 * _SIZES[0]]
+    for start in range(0, len(rows), 5 * SIZES[0]):
+        part = rows[start : start + 5 * SIZES[0]]
         values = ", ".join(["(?, ?, ?, ?, ?)"] * (len(part) // 5))
         growing = "ON CONFLICT DO UPDATE SET number = number + excluded.number"
         writer.execute(f"INSERT INTO numbers VALUES {values} {growing}", part)
@@ -487,69 +438,9 @@ def _translated(error: BaseException) -> BaseException:
     return error
 
 
-# -- rows --------------------------------------------------------------------------------------------------------
-
-
-def _row(job: Job) -> tuple[Any, ...]:
-    key, digest = job.idempotency or (None, None)
-    return (
-        job.id, job.kind, job.queue, -job.priority, job.place, job.state.value, job.payload, job.max_attempts,
-        job.created_at, job.timeout, job.unique_key, key, digest, json.dumps(job.after) if job.after else None,
-        job.run_at, job.attempt, job.crashes, job.started_at, job.finished_at, job.revision, job.result,
-        json.dumps(job.error) if job.error else None, json.dumps(job.history) if job.history else None,
-    )  # fmt: skip
-
-
-def _job(row: tuple[Any, ...]) -> Job:
-    fields = dict(zip(_COLUMNS, row, strict=True))
-    fields["priority"] = -fields.pop("rank")
-    fields["state"] = _STATES[fields["state"]]
-    key, digest = fields.pop("idempotency_key"), fields.pop("idempotency_digest")
-    if key is not None:
-        fields["idempotency"] = (key, digest)
-    if fields["error"] is not None:
-        fields["error"] = Failure(*json.loads(fields["error"]))
-    after = fields.pop("after_jobs")
-    if after is not None:
-        fields["after"] = tuple(json.loads(after))
-    fields["history"] = _history(fields["history"]) if fields["history"] else ()
-    return _BLANK.replaced(**fields)
-
-
-def _history(text: str) -> tuple[Attempt, ...]:
-    return tuple(
-        Attempt(attempt, started_at, ended_at, outcome, Failure(*error) if error else None)
-        for attempt, started_at, ended_at, outcome, error in json.loads(text)
-    )
-
-
 def _rejections(connection: sqlite3.Connection, before: int | None, limit: int) -> list[Rejection]:
     query = "SELECT id, at, kind, reason, errors, payload FROM rejections WHERE id < ? ORDER BY id DESC LIMIT ?"
     rows = connection.execute(query, (2**62 if before is None else before, limit))
     return [
         Rejection(id, at, kind, reason, json.loads(errors), payload) for id, at, kind, reason, errors, payload in rows
     ]
-
-
-def _where(filter: Filter, before: int | None) -> tuple[str, list[Any]]:
-    """The WHERE clause of *filter*; a text is looked for in the newest SEARCHED jobs only."""
-    text = f"%{_escaped(filter.text)}%" if filter.text is not None else None
-    haystack = (
-        "id || ' ' || kind || ' ' || coalesce(unique_key, '') || ' ' || coalesce(error, '')"
-        " || ' ' || CAST(payload AS TEXT)"
-    )
-    conditions: list[tuple[str, Any]] = [
-        ("state = ?", filter.state),
-        ("kind = ?", filter.kind),
-        ("queue = ?", filter.queue),
-        ("json_extract(error, '$[0]') = ?", filter.error),
-        ("id < ?", before),
-        (f"id > (SELECT max(id) FROM jobs) - {SEARCHED} AND {haystack} LIKE ? ESCAPE '\\'", text),
-    ]
-    used = [(condition, value) for condition, value in conditions if value is not None]
-    where = "WHERE " + " AND ".join(condition for condition, _ in used) if used else ""
-    return where, [value for _, value in used]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
