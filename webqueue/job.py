@@ -10,7 +10,7 @@ cancel: scheduled, todo, running ──────────────┴�
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -177,9 +177,14 @@ class Job:
             return self._end("cancel", now, "cancelled", None)
         return self._step("cancel", finished_at=now)
 
-    def give_up(self, now: int, why: Failure) -> "Job":
-        """It will never come to run, nobody asked for that: one that it waits for failed."""
-        return self._step("cancel", finished_at=now, error=why)
+    def heard(self, states: Mapping[int, State], now: int, next_place: Callable[[], int]) -> "Job":
+        """Those that it comes after are in these states: all are done, one of them never will be, or it still waits."""
+        lost = next((id for id, state in states.items() if state in (State.FAILED, State.CANCELLED)), None)
+        if lost is not None:
+            ended = "was cancelled" if states[lost] is State.CANCELLED else "failed"
+            why = f"Job {lost}, after which it was to run, {ended}."
+            return self._step("cancel", finished_at=now, error=Failure("DependencyFailed", why, ""))
+        return self.due(next_place()) if all(state is State.DONE for state in states.values()) else self
 
     def retry(self, now: int, place: int) -> "Job":
         """By hand: to the tail of todo, counted from the first attempt again; the history and the last error stay."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from webqueue.errors import JobNotFound, Unfit
-from webqueue.job import Failure, Job, State
+from webqueue.job import Job, State
 from webqueue.stores.batch import Batch, Numbers
 
 Find = Callable[[Batch, int], Job]
@@ -74,14 +74,8 @@ class Links:
     def settle(self, batch: Batch, job: Job) -> Job:
         """*job*, or its next step where nothing is left to wait for."""
         states = {id: self._state(batch, id) for id in job.after}
-        failed = next((id for id, state in states.items() if state in (State.FAILED, State.CANCELLED)), None)
-        if failed is not None:
-            ended = "was cancelled" if states[failed] is State.CANCELLED else "failed"
-            why = f"Job {failed}, after which it was to run, {ended}."
-            return batch.step(job, job.give_up(self._clock(), Failure("DependencyFailed", why, "")))
-        if all(state is State.DONE for state in states.values()):
-            return batch.step(job, job.due(self._numbers.place()))
-        return job
+        after = job.heard(states, self._clock(), self._numbers.place)
+        return job if after is job else batch.step(job, after)
 
     def follow(self, batch: Batch) -> None:
         """All that comes after what ends in *batch*, and after that, takes its next step."""
