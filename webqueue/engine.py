@@ -308,10 +308,11 @@ class Engine:
         q: str | None = None,
         cursor: int | None = None,
         limit: int = 50,
+        error: str | None = None,
     ) -> Page:
         """Jobs that match, newest first."""
         self._check_open()
-        page = self._store.page(Filter(state, kind, queue, text=q), cursor, limit)
+        page = self._store.page(Filter(state, kind, queue, error, q), cursor, limit)
         return Page(self._look.at_all(page.items), page.next)
 
     def log(self, id: int, cursor: int | None = None, limit: int = 100) -> Page:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PATIENCE
 from tests.core import far
 from webqueue.engine import Engine
 from webqueue.job import Job, State
 from webqueue.settings import Settings
+
+PATIENCE = 30.0
+"""Seconds: a process must be started, on a machine that may be busy."""
 
 
 @pytest.fixture(name="engine")

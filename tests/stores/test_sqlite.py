@@ -664,3 +664,13 @@ def test_crashes_put_back_in_order(make_sqlite: MakeBench, tmp_path: Path) -> No
     dead = bench.store.get(1)
     assert (State.FAILED, "Crashed", 0) == (dead.state, dead.error and dead.error.type, dead.attempt)
     assert list(range(2, 13)) == bench.drain()
+
+
+def test_the_log_of_a_running_job_is_read_with_its_newest_lines(sqlite: Bench) -> None:
+    """Also while the writer is busy: what was logged before is there."""
+    sqlite.push(draft())
+    job = sqlite.claim()
+    with sqlite.in_one_batch() as ask:
+        ask(sqlite.store.log, job.id, [LogLine(1, "info", "first"), LogLine(2, "info", "second")])
+        read = sqlite.later(sqlite.store.read_log, job.id, None, 10)
+    assert ["first", "second"] == [line.message for line in read.result(PATIENCE).items]

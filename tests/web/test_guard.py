@@ -68,6 +68,7 @@ CHANGES = [
     ("POST", "/jobs/1/cancel"),
     ("DELETE", "/jobs/1"),
     ("POST", "/jobs/retry"),
+    ("POST", "/jobs/actions"),
     ("POST", "/login"),
 ]
 JOINS = [

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-PAGES = {"/", "/login", "/logout", "/metrics", "/static/{filename}"}
+PAGES = {"/", "/jobs/actions", "/login", "/logout", "/metrics", "/static/{filename}"}
 
 
 @pytest.fixture

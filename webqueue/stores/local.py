@@ -12,7 +12,16 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from webqueue.errors import DiskFull, JobNotFound, KeyReused, NotRunning, StateConflict, StoreUnfit, WebqueueError
+from webqueue.errors import (
+    DiskFull,
+    JobNotFound,
+    KeyReused,
+    NotRunning,
+    StateConflict,
+    StoreUnfit,
+    Unavailable,
+    WebqueueError,
+)
 from webqueue.feed import Feed
 from webqueue.job import Job, LogLine, Progress, Rejection, State
 from webqueue.limits import Limit
@@ -520,8 +529,10 @@ class LocalStore(Store):
         return _page(jobs, limit)
 
     def read_log(self, id: int, cursor: int | None, limit: int) -> Page:
-        """A job's log lines, oldest first. Raises JobNotFound."""
-        self.get(id)
+        """A job's log lines, oldest first, all that it has logged by now. Raises JobNotFound."""
+        if self.get(id).state is State.RUNNING and not self._journal.broken:
+            with contextlib.suppress(Unavailable):  # then those that are written are better than none
+                self._journal.ask(lambda batch: None)  # lines are told to the journal: behind this they are written
         rows = self.tables.log(id, cursor or 0, limit + 1)
         following = rows[limit - 1][0] if len(rows) > limit else None
         return Page([line for _, line in rows[:limit]], following)

@@ -9,6 +9,8 @@ from webqueue.strictjson import MAX_INTEGER
 
 NAME_LENGTH = 200
 """Characters of a kind's or a queue's name, at most."""
+SHOWN = 50
+"""Jobs on a page, where nobody asks for more or fewer."""
 
 
 def _name(**options: Any) -> fields.String:
@@ -38,7 +40,7 @@ class PageQuery(Query):
     """Which page of a list."""
 
     cursor = _cursor()
-    limit = _limit(50, 200)
+    limit = _limit(SHOWN, 200)
 
 
 class JobsQuery(PageQuery):

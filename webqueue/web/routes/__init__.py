@@ -11,6 +11,7 @@ from webqueue.strictjson import NotJSON
 from webqueue.web import problems
 from webqueue.web.assets import folder
 from webqueue.web.routes import (
+    actions,
     dashboard,
     health,
     jobs,
@@ -24,7 +25,9 @@ from webqueue.web.routes import (
     rejections,
 )
 
-MODULES: Final = (push_job, push_jobs, jobs, rejections, queue, kinds, health, dashboard, login, metrics, openapi)
+MODULES: Final = (
+    push_job, push_jobs, jobs, actions, rejections, queue, kinds, health, dashboard, login, metrics, openapi,
+)  # fmt: skip
 NAME: Final = "webqueue"
 
 

@@ -1,27 +1,97 @@
 """/jobs: the jobs, one and many."""
 
-from flask import Response
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, request
 from werkzeug.exceptions import NotFound
 
+from webqueue.engine import Engine, Page
 from webqueue.errors import JobNotFound
-from webqueue.views import job_json, log_json
+from webqueue.stores.rows import SEARCHED
+from webqueue.stores.tables import Filter, matches
+from webqueue.views import job_json, job_summary, log_json
+from webqueue.web.access import Access, access_of
 from webqueue.web.answers import answer, job_answer
-from webqueue.web.current import current_engine
+from webqueue.web.current import current_engine, current_prefix
 from webqueue.web.incoming import MOST_WAIT, job_id, read_filter, read_query
 from webqueue.web.page import prefers_page, render
-from webqueue.web.schemas import BulkFilter, JobsQuery, LogQuery, WaitQuery
+from webqueue.web.schemas import SHOWN, BulkFilter, JobsQuery, LogQuery, WaitQuery
+from webqueue.web.search import MOST_MATCHING, MOST_SAID, Unclear, as_filter, as_text, parse
 
 _JOBS, _LOG, _WAIT, _BULK = JobsQuery(), LogQuery(), WaitQuery(), BulkFilter()
 
 
 def list_jobs() -> Response:
-    """A page of jobs, newest first."""
-    page = current_engine().jobs(**read_query(_JOBS))
+    """A page of jobs, newest first; for a browser one to search in."""
+    query = read_query(_JOBS)
+    response = _search(**query) if prefers_page() else _listed(current_engine().jobs(**query))
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _listed(page: Page) -> Response:
     return answer({"jobs": [job_json(job) for job in page.items], "next": page.next})
 
 
+def _search(cursor: int | None, limit: int, q: str = "", **fields: str) -> Response:
+    """The page of those that *q* means, in the words of ``search``; links from elsewhere may name fields as well."""
+    engine = current_engine()
+    text = " ".join([*(as_text(name, value) for name, value in fields.items()), q]).strip()
+    try:
+        filters, problem = parse(text), None
+        page = _found(engine, filters, cursor, limit)
+    except Unclear as error:
+        filters, problem, page = {}, str(error), Page([], None)
+    return render(
+        "jobs.html",
+        text=text,
+        filters=filters,
+        problem=problem,
+        jobs=[job_summary(job, _secret(engine, job.kind)) for job in page.items],
+        counts=_counts(engine, filters),
+        searched=SEARCHED,
+        most=MOST_MATCHING,
+        cursor=cursor,
+        here=_link(text, cursor, limit),
+        newest=_link(text, None, limit),
+        older=page.next and _link(text, page.next, limit),
+        said=request.args.get("said", "")[:MOST_SAID],
+    )
+
+
+def _found(engine: Engine, filters: Mapping[str, Any], cursor: int | None, limit: int) -> Page:
+    if "id" not in filters:
+        return engine.jobs(**filters, cursor=cursor, limit=limit)
+    try:
+        job = engine.job(filters["id"])
+    except JobNotFound:
+        return Page([], None)
+    return Page([job] if matches(job, Filter(**as_filter(filters))) else [], None)
+
+
+def _counts(engine: Engine, filters: Mapping[str, Any]) -> dict[str, int]:
+    """How many may be retried and cancelled at once: of what was searched for, not of all there is."""
+    if not filters or "id" in filters or access_of(request.environ) is not Access.ALL:
+        return {}
+    wanted = as_filter(filters)
+    return {"retry": engine.retry_all(wanted, 0)[0], "cancel": engine.cancel_all(wanted, 0)[0]}
+
+
+def _link(text: str, cursor: int | None, limit: int) -> str:
+    wanted = {"q": text or None, "cursor": cursor, "limit": None if limit == SHOWN else limit}
+    query = urlencode({name: value for name, value in wanted.items() if value is not None})
+    return f"{current_prefix()}/jobs" + (f"?{query}" if query else "")
+
+
+def _secret(engine: Engine, kind: str) -> Collection[str]:
+    handler = engine.handlers.get(kind)
+    return handler.secret if handler is not None else ()
+
+
 def show_job(id: str) -> Response:
-    """One job, held back until it has finished where the client asks so; for a browser its page, or one that says why not."""
+    """One job, held back until it has finished where the client asks so; for a browser a page, of a lost job too."""
     try:
         response = _shown(id)
     except (JobNotFound, NotFound):
