@@ -4,6 +4,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar
 
 from marshmallow import INCLUDE, RAISE, Schema, fields
@@ -113,11 +114,10 @@ class Handler(Generic[P, R]):
         """The same kind, pushed to run once all of *jobs* are done: ``notify.after(*resized).push(to="me")``."""
         return self.options().after(*jobs)
 
-    @property
+    @cached_property
     def secret(self) -> frozenset[str]:
-        """The names of payload fields that must not be shown."""
-        declared = self.schema.fields.items() if self.schema is not None else ()
-        return frozenset(one.data_key or name for name, one in declared if one.metadata.get("secret"))
+        """The names of payload fields that must not be shown, at any depth."""
+        return frozenset(_secret(self.schema, set())) if self.schema is not None else frozenset()
 
     def may_retry(self, error: BaseException) -> bool:
         """Whether a failure with *error* is worth another attempt."""
@@ -207,6 +207,17 @@ def _id(job: Any) -> Any:
     if isinstance(job, Rejection):
         raise TypeError(f"{job} is no job: nothing can come after it.")
     return getattr(job, "id", job)
+
+
+def _secret(schema: Schema, seen: set[type[Schema]]) -> Iterator[str]:
+    """The names that *schema*, or one inside it, marks ``secret=True``; each schema once, for some hold themselves."""
+    seen.add(type(schema))
+    for name, one in schema.fields.items():
+        if one.metadata.get("secret"):
+            yield one.data_key or name
+        inner = one.inner if isinstance(one, fields.List) else one
+        if isinstance(inner, fields.Nested) and type(inner.schema) not in seen:
+            yield from _secret(inner.schema, seen)
 
 
 def _nowhere(bodies: Sequence[Mapping[str, Any]], *, alone: bool = False) -> list[Any]:

@@ -1,14 +1,93 @@
-// Keys: p push, 1..7 the lists, Escape closes. Off while somebody types.
-const LISTS = ["todo", "running", "rejected", "scheduled", "done", "failed", "cancelled"];
-const TYPING = "input, textarea, select, [contenteditable]";
+// Keys, as the dialog behind "?" lists them; one that has nothing to act on does nothing. Off while somebody types. The
+// cursor is the focus itself: a list holds still under it (lists.js), and Enter and screen readers know what to do with it.
+import { act } from "./actions.js";
+import { say } from "./say.js";
 
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") return document.querySelector('[data-do="close-push"]')?.click();
-  if (event.target.closest(TYPING) || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "p") {
-    event.preventDefault();
-    document.querySelector('[data-do="open-push"]')?.click();
-  }
-  const list = LISTS[Number(event.key) - 1];
-  if (list) location.hash = list;
-});
+const LISTS = ["todo", "running", "rejected", "scheduled", "done", "failed", "cancelled"];
+const GO = { t: "todo", r: "running", j: "rejected", s: "scheduled", d: "done", f: "failed", c: "cancelled" };
+const TYPING = 'input, textarea, select, [contenteditable]:not([contenteditable="false"])';
+const STORED = "webqueue.keys";
+
+const $ = (selector) => document.querySelector(selector);
+const dialog = $("#keys");
+const on = $("#keys-on");
+let going = false; // after g, until its letter
+
+const KEYS = {
+  "/": () => $('input[type="search"], [data-filter]')?.focus(),
+  "?": () => dialog.showModal(),
+  j: () => move(1),
+  k: () => move(-1),
+  r: () => press("retry"),
+  c: () => press("cancel"),
+  p: () => $('[data-do="open-push"]')?.click(),
+  t: changeTheme,
+  g: () => { going = true; },
+  ...Object.fromEntries(LISTS.map((list, index) => [index + 1, () => go(list)])),
+};
+
+// Told at once, as the next key may be here before the browser tells; without a focus the next j begins in this list.
+function go(list) {
+  location.hash = list;
+  dispatchEvent(new Event("hashchange"));
+  document.activeElement.blur();
+}
+
+const row = () => document.activeElement.closest(".row");
+
+function move(step) {
+  const panels = [...document.querySelectorAll(".panel")].filter((panel) => panel.checkVisibility());
+  const rows = panels.flatMap((panel) => [...panel.querySelectorAll("tbody .row")]);
+  const next = row() ? rows[rows.indexOf(row()) + step] : first() ?? rows[0];
+  if (next) stand(next);
+}
+
+function first() {
+  const panel = document.activeElement.closest(".panel") ?? document.getElementById(document.body.dataset.view);
+  return panel.querySelector("tbody .row");
+}
+
+// On its link, or its button; a refusal that one may only read has neither.
+function stand(row) {
+  row.tabIndex = -1;
+  (row.querySelector("a, button:not([hidden])") ?? row).focus();
+}
+
+function press(verb) {
+  row()?.querySelector(`[data-do="${verb}"]:not([hidden])`)?.click();
+}
+
+function changeTheme() {
+  $('[data-do="theme"]').click();
+  say(`theme: ${document.documentElement.dataset.theme}`);
+}
+
+function pressed(event) {
+  if (dialog.open) return;
+  if (event.key === "Escape") return escape();
+  if (!on.checked || event.key.length > 1 || event.ctrlKey || event.metaKey || event.altKey || event.target.closest(TYPING)) return;
+  const deed = going ? GO[event.key] && (() => go(GO[event.key])) : KEYS[event.key];
+  going = false;
+  if (!deed) return;
+  event.preventDefault();
+  deed();
+}
+
+function escape() {
+  going = false;
+  $('[data-do="close-push"]')?.click();
+}
+
+// Where nothing may be stored the choice lasts as long as the page.
+function wanted() {
+  try { return localStorage.getItem(STORED) !== "off"; } catch { return true; }
+}
+
+function keep() {
+  try { localStorage.setItem(STORED, on.checked ? "on" : "off"); } catch { /* see above */ }
+}
+
+on.checked = wanted();
+on.addEventListener("change", keep);
+act({ keys: () => dialog.showModal() });
+document.addEventListener("keydown", pressed);

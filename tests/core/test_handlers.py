@@ -189,3 +189,19 @@ def test_backoff() -> None:
     delays = [Backoff().delay(3) for _ in range(500)]
     assert all(3.6 <= delay <= 4.4 for delay in delays)
     assert max(delays) - min(delays) > 0.4
+
+
+class _Card(Schema):
+    pin = fields.String(metadata={"secret": True}, data_key="PIN")
+    owner = fields.Nested("_Person")
+
+
+class _Person(Schema):
+    cards = fields.List(fields.Nested(_Card))
+    name = fields.String()
+
+
+def test_secrets_are_known_at_any_depth() -> None:
+    """Inside nested schemas and lists of them, by the names that the JSON has; also where schemas hold each other."""
+    handler = Handlers().register(lambda **_: None, kind="pay", schema=_Person)
+    assert {"PIN"} == handler.secret
