@@ -22,8 +22,11 @@ PERIOD: Final = 0.05
 """Seconds between two frames to one client, at least."""
 MOST_REJECTIONS: Final = 20
 """``job_rejected`` events a second, at most."""
-MOST_QUEUED: Final = 16
-"""A client for which more packets wait gets no further frames: a snapshot, once it has read them."""
+MOST_QUEUED: Final = 2 * MOST_REJECTIONS
+"""A client for which more packets wait gets no further frames: a snapshot, once it has read them.
+
+More than what one round may hold for it, or a burst of refusals would make any client a slow one.
+"""
 SLOW_SECONDS: Final = 15.0
 """... or it is cut, after so long."""
 LOOK_AGAIN: Final = 0.25
