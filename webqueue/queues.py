@@ -55,10 +55,6 @@ class Window:
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
 
-    def get(self, id: int) -> Job | None:
-        """The job, if it is in memory."""
-        return self._jobs.get(id)
-
     @property
     def low(self) -> bool:
         """Whether the next jobs must be read in from the tables."""
@@ -148,10 +144,6 @@ class Lane(Window):
     def parked(self) -> int:
         """How many are."""
         return len(self._parked)
-
-    def get(self, id: int) -> Job | None:
-        """See Window."""
-        return self._jobs.get(id) or self._parked.get(id)
 
     def discard(self, id: int) -> bool:
         """See Window."""

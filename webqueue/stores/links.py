@@ -81,13 +81,15 @@ class Links:
         """All that comes after what ends in *batch*, and after that, takes its next step."""
         if not batch.followers and not self._followers:
             return  # nobody waits for anybody, as in most applications
+        new = Followers()  # of this batch: the board learns of them once they are committed
+        for job in batch.followers:
+            new.add(job.id, job.after)
         looked = 0
         while looked < len(batch.steps):  # it grows while it is walked: who is given up has followers, too
             _, ended = batch.steps[looked]
             looked += 1
             if ended.finished:
-                waiting = [*self._followers.of(ended.id), *(job.id for job in batch.followers if ended.id in job.after)]
-                for id in waiting:
+                for id in (*self._followers.of(ended.id), *new.of(ended.id)):
                     self._look_at(batch, id)
 
     def _look_at(self, batch: Batch, id: int) -> None:
