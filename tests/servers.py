@@ -25,6 +25,11 @@ def environment(**more: str) -> dict[str, str]:
     return clean | {"PYTHONPATH": str(ROOT)} | more
 
 
+def untraced(**more: str) -> dict[str, str]:
+    """The same for a process that forks under threads: in the child nobody frees the lock of coverage's tracer."""
+    return {name: value for name, value in environment(**more).items() if not name.startswith("COVERAGE_")}
+
+
 def webqueue(*arguments: str, cwd: Path, stdin: str | None = None, **env: str) -> "subprocess.CompletedProcess[str]":
     """Run the command line to its end."""
     return subprocess.run(

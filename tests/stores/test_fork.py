@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import ROOT, untraced
+
 SCRIPT = """
-import gc, os, signal, sys, threading
+import faulthandler, gc, os, signal, sys, threading
 from pathlib import Path
 from webqueue.engine import Engine
 from webqueue.errors import NotRunning, StoreBusy
@@ -15,6 +17,7 @@ from webqueue.handlers import Handlers
 from webqueue.settings import Settings
 from webqueue.stores.owner import Owner
 
+faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)  # a child that hangs says where
 url, folder = sys.argv[1], Path(sys.argv[2])
 handlers = Handlers()
 handlers.register(lambda **payload: payload, kind="echo")
@@ -26,7 +29,7 @@ stop = threading.Event()
 def load():
     while not stop.is_set():
         ids.append(engine.push({"kind": "echo"}).job.id)
-pushing = threading.Thread(target=load)
+pushing = threading.Thread(target=load, daemon=True)
 pushing.start()
 
 def child():
@@ -93,7 +96,8 @@ def test_fork(tmp_path: Path, store: str) -> None:
     url = "memory:" if store == "memory" else f"sqlite:///{tmp_path}/jobs.db"
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, url, str(tmp_path)],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
+        env=untraced(),
         capture_output=True,
         text=True,
         timeout=60,
@@ -124,7 +128,8 @@ def test_start_in_the_child(tmp_path: Path) -> None:
     """An engine that was made before the fork and is started after it (in ``post_fork``) works."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", REVIVED, f"sqlite:///{tmp_path}/jobs.db"],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
+        env=untraced(),
         capture_output=True,
         text=True,
         timeout=60,
