@@ -64,8 +64,7 @@ class Run:
         self.cancelled = True
         on_stop = self.on_stop
         if on_stop is not None:
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                on_stop()
+            on_stop()
 
     def results(self) -> list[Any]:
         """What those returned that it comes after."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ class Child:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
             descriptor = theirs.fileno()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "webqueue.child", str(descriptor)],
@@ -37,7 +38,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, IN_CHILD: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
-        self.pipe = Connection(ours.detach())
+            self.pipe = Connection(ours.detach())
 
     def kill(self) -> int:
         """End it, now. Returns how it ended, as Popen.returncode."""
@@ -56,22 +57,14 @@ class Processes:
 
     def attempt(self, handler: Handler[..., Any], run: context.Run) -> Verdict:
         """Call the handler in a child, and wait for its end, its deadline or a cancel. Never raises."""
-        child = self._take()
-        stop, stopper = os.pipe()
-        run.on_stop = lambda: os.write(stopper, b"x")
-        if run.cancelled:
-            run.on_stop()
         try:
-            child.pipe.send(_call(handler, run))
-            verdict = _Watch(child, run, stop).wait()
-        except (OSError, EOFError) as error:
-            verdict = _crashed(child, error)
-        finally:
-            run.on_stop = None
-            os.close(stop)
-            os.close(stopper)
-            self._give_back(child)
-        return verdict
+            with _Bell() as bell, self._lent() as child:
+                run.on_stop = bell.ring
+                if run.cancelled:
+                    bell.ring()
+                return _call_in(child, handler, run, bell)
+        except OSError as error:  # no process or no descriptor to be had just now
+            return Verdict(failure=Failure("NoProcess", f"No process could be started for it: {error}.", ""))
 
     def close(self) -> None:
         """Kill all of them: what runs is put back by the store."""
@@ -82,29 +75,55 @@ class Processes:
             child.process.kill()
             child.process.wait()
 
-    def _take(self) -> Child:
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[Child]:
+        """A child for one call; kept afterwards if it lives. Raises OSError where none can be started."""
         with self._lock:
             child = self._idle.pop() if self._idle else None
         child = child or Child()
         with self._lock:
             self._busy.add(child)
-        return child
+        try:
+            yield child
+        finally:
+            with self._lock:
+                self._busy.discard(child)
+                if child.process.poll() is None:
+                    self._idle.append(child)
 
-    def _give_back(self, child: Child) -> None:
+
+class _Bell:
+    """Rung from any thread; wakes who waits for its descriptor. Silent once closed: a file may have its number."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.descriptor, self._rope = os.pipe()
+        self._closed = False
+
+    def ring(self) -> None:
+        """Wake whoever waits now or later."""
         with self._lock:
-            self._busy.discard(child)
-            if child.process.poll() is None:
-                self._idle.append(child)
+            if not self._closed:
+                os.write(self._rope, b"x")
+
+    def __enter__(self) -> "_Bell":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._closed = True
+            os.close(self.descriptor)
+            os.close(self._rope)
 
 
 class _Watch:
     """Waits for one call to end."""
 
-    def __init__(self, child: Child, run: context.Run, stop: int) -> None:
+    def __init__(self, child: Child, run: context.Run, bell: _Bell) -> None:
         self._child = child
         self._run = run
-        self._waits_for: list[Any] = [child.pipe, stop]
-        self._stop = stop
+        self._waits_for: list[Any] = [child.pipe, bell.descriptor]
+        self._stop = bell.descriptor
         self._deadline = None if run.job.timeout is None else time.monotonic() + run.job.timeout
 
     def wait(self) -> Verdict:
@@ -141,6 +160,14 @@ class _Watch:
         if self._run.cancelled:
             return Verdict(cancelled=True)
         return Verdict(failure=timeout(self._run.job), timed_out=True)
+
+
+def _call_in(child: Child, handler: Handler[..., Any], run: context.Run, bell: _Bell) -> Verdict:
+    try:
+        child.pipe.send(_call(handler, run))
+        return _Watch(child, run, bell).wait()
+    except (OSError, EOFError) as error:
+        return _crashed(child, error)
 
 
 def _call(handler: Handler[..., Any], run: context.Run) -> Call:

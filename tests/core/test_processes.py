@@ -103,6 +103,22 @@ def test_the_deadline_kills(engine: Engine) -> None:
     assert _is_gone(int(pid or b"0"))
 
 
+@pytest.mark.parametrize("what", ["subprocess.Popen", "os.pipe", "socket.socketpair"])
+def test_a_process_that_cannot_be_started(engine: Engine, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Is a failed attempt that says so, not a job that its consumer claims for ever; the next one runs."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"webqueue.processes.{what}", refuse)
+        job = _run(engine, "pid")
+    assert job.error is not None
+    assert (State.FAILED, "NoProcess") == (job.state, job.error.type)
+    assert "Resource temporarily unavailable" in job.error.message
+    assert State.DONE == _run(engine, "pid").state
+
+
 def test_a_cancel_is_heeded(engine: Engine) -> None:
     """The handler sees it at its next check."""
     job = _push(engine, "heed")
