@@ -1,6 +1,7 @@
 # make run     serve webqueue at http://127.0.0.1:8000 (makes .venv first)
 # make test    ruff, mypy, pytest with branch coverage
 # make lint    ruff and mypy only        make bench   the benchmarks        make clean   away with what was made
+# make soak    mixed load for WEBQUEUE_SOAK_SECONDS (600): memory, descriptors, threads and the log stay flat
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +10,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
 
-.PHONY: run test lint bench tools clean
+.PHONY: run test lint bench soak tools clean
 
 run: .venv/.run
 	exec $(BIN)/webqueue run --host $(HOST) --port $(PORT) $(ARGS)
@@ -24,12 +25,16 @@ lint: .venv/.test
 	$(BIN)/mypy
 
 bench: .venv/.bench
-	@for script in handoff throughput web backlog compute; do \
+	@for script in handoff throughput web backlog compute live; do \
 	  echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
-# Programs that tests drive: Debian's own browser, and strace, which records and disturbs what is written to the disk.
+soak: .venv/.test
+	$(BIN)/python benchmarks/soak.py
+
+# Programs that tests drive: Debian's own browser; strace, which records and disturbs what is written to the disk; slow
+# clients; clocks that are set; the proxy. Each has the name of its package.
 # Where they can't be installed here the line to do so is printed, and the tests that need them fail with it.
-TOOLS := chromium strace
+TOOLS := chromium strace slowhttptest faketime nginx
 tools:
 	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing=yes; done; [ -n "$$missing" ] || exit 0; \
 	line="apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TOOLS)"; \

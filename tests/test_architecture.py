@@ -12,13 +12,14 @@ ROOT = Path(__file__).resolve().parent.parent / "webqueue"
 # Part: (its modules, the parts that it may import beside itself). A new module is a word in this table.
 PARTS: dict[str, tuple[str, str]] = {
     "words": (
-        "errors job limits rules backoff strictjson timers version signals redaction views jsonschema meters settings",
+        "errors job limits rules backoff strictjson timers version signals redaction views jsonschema meters settings"
+        " floors troubles timeline",
         "",
     ),
     "handlers": ("handlers fitness", "words"),
     "stores": ("stores stores.* queues feed", "words"),
     "running": ("context attempt child processes executor consumer estimate", "words handlers stores"),
-    "engine": ("engine look recurring demo testing", "words handlers stores running"),
+    "engine": ("engine look rings recurring demo testing", "words handlers stores running"),
     "web": ("web web.*", "words handlers stores engine"),
     "server": ("web.server web.worker web.target web.sockets", "words handlers web"),
     "clients": ("client watch socket_client", "words"),

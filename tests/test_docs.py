@@ -54,7 +54,7 @@ def test_every_route_has_its_row(app: Flask) -> None:
 
 def test_every_event_has_its_row() -> None:
     """What a client may send, and what it is sent."""
-    sent = {"snapshot", "changes", "job_rejected", "job"}
+    sent = {"snapshot", "changes", "job_rejected", "job", "warnings"}
 
     assert sent | set(EVENTS) == rows("[a-z_]+") - {"kind"}
 
@@ -90,8 +90,8 @@ def test_each_guarantee_names_a_test_that_exists() -> None:
 
 
 def test_links_between_the_papers_lead_somewhere() -> None:
-    """Every relative link of README and CONTRIBUTING."""
-    for paper in ("README.md", "CONTRIBUTING.md"):
+    """Every relative link of README, CONTRIBUTING and SECURITY."""
+    for paper in ("README.md", "CONTRIBUTING.md", "SECURITY.md"):
         for link in re.findall(r"\]\((?!https?:|#|static/screenshot)([^)#]+)", (ROOT / paper).read_text()):
             assert (ROOT / link).exists(), f"{paper}: {link}"
 
@@ -99,3 +99,16 @@ def test_links_between_the_papers_lead_somewhere() -> None:
 def test_contributing_is_short() -> None:
     """Nobody reads more."""
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 150
+
+
+def test_each_guard_names_a_test_that_exists() -> None:
+    """A guard without a proof is none; what SECURITY.md says lies where it says."""
+    security = (ROOT / "SECURITY.md").read_text()
+    guards = security.partition("## The guards")[2]
+    for row in re.findall(r"^\| (?!guard \||---).*", guards, re.MULTILINE):
+        tests = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+        assert tests, row
+        for file, name in tests:
+            assert f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
+    for path in re.findall(r"`(webqueue/[\w/.]+)`", security):
+        assert (ROOT / path).exists(), path

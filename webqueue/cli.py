@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from webqueue import strictjson
+from webqueue import floors, strictjson
 from webqueue.client import CallFailed, Client
 from webqueue.errors import SettingsError, WebqueueError
 from webqueue.job import State
@@ -111,6 +111,7 @@ def run(target: str | None, host: str, port: int, store: str | None, consumers: 
 
     TARGET is module:attr, module or path/to/file.py that holds a WebQueue; without it, demo kinds are served.
     """
+    floors.check()
     from webqueue.web.server import serve  # the clients need no Flask
 
     serve(target, host, port, given({"store": store, "consumers": consumers}))

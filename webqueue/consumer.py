@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 from webqueue.errors import Unavailable
 from webqueue.executor import Executor
@@ -14,8 +15,12 @@ log = logging.getLogger("webqueue")
 class Consumer:
     """One thread of one group; ``slot`` is its place in the flight recorder."""
 
-    def __init__(self, store: LocalStore, executor: Executor, group: str, slot: int) -> None:
+    def __init__(
+        self, store: LocalStore, executor: Executor, group: str, slot: int, on_end: Callable[[], None]
+    ) -> None:
         self.busy = False
+        self._ended = False
+        self._on_end = on_end
         self._store = store
         self._executor = executor
         self._group = group
@@ -25,7 +30,7 @@ class Consumer:
     @property
     def alive(self) -> bool:
         """Whether its thread runs."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._ended
 
     def start(self) -> None:
         """Claim from now on."""
@@ -37,6 +42,13 @@ class Consumer:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._ended = True
+            self._on_end()
+
+    def _work(self) -> None:
         while job := self._store.claim(self._group, self._slot):
             self.busy = True
             self._work_on(job)

@@ -27,9 +27,11 @@ from webqueue.settings import Settings
 from webqueue.signals import Signals
 from webqueue.stores.base import NoRoom, Page, Pushed
 from webqueue.stores.local import LocalStore
-from webqueue.stores.tables import Filter
+from webqueue.stores.tables import FailureGroup, Filter
 from webqueue.stores.upkeep import Retention
 from webqueue.timers import Timers
+from webqueue.troubles import Facts, troubles
+from webqueue.views import iso
 
 __all__ = ["Engine", "Page", "Pushed"]
 
@@ -81,6 +83,9 @@ class Engine:
         _ENGINES.add(self)
 
     def _build(self) -> None:
+        self._since = time.monotonic()
+        self._drained_at: int | None = None
+        self._ends_at: int | None = None
         self._ended = threading.Event()
         self._timers = Timers()
         self._signals = Signals(self)
@@ -100,11 +105,18 @@ class Engine:
             meters=self._meters,
         )
         self._executor = Executor(
-            self.handlers, self._store, self._timers, self._pace, self._meters, self._clock, self._run_in
+            self.handlers,
+            self._store,
+            self._timers,
+            self._pace,
+            self._meters,
+            self._clock,
+            self._run_in,
+            self.feed.poke,
         )
         slots = itertools.count()
         self._consumers = [
-            Consumer(self._store, self._executor, group, next(slots))
+            Consumer(self._store, self._executor, group, next(slots), self.feed.poke)
             for group, number in self._groups.items()
             for _ in range(number)
         ]
@@ -143,12 +155,14 @@ class Engine:
                 self._timers.stop()
                 raise
             context.capture_logging()
+            self._since = time.monotonic()
             self._running = True
             for consumer in self._consumers:
                 consumer.start()
 
     def drain(self) -> None:
         """Take no more pushes and start nothing more. Only sets flags: it may be called in a signal handler."""
+        self._drained_at = self._drained_at or self._clock()
         self._draining = True
         self._store.drain()
 
@@ -159,6 +173,8 @@ class Engine:
                 return
             grace = self.settings.grace if grace is None else grace
             self.drain()
+            self._ends_at = self._clock() + round(grace * 1e6)
+            self.feed.poke()
             self._store.leaving(grace)
             self._store.stop_claims()
             for event in list(self._waiting):
@@ -309,11 +325,20 @@ class Engine:
         cursor: int | None = None,
         limit: int = 50,
         error: str | None = None,
+        since: int | None = None,
+        payload: tuple[tuple[str, str], ...] = (),
     ) -> Page:
         """Jobs that match, newest first."""
         self._check_open()
-        page = self._store.page(Filter(state, kind, queue, error, q), cursor, limit)
-        return Page(self._look.at_all(page.items), page.next)
+        page = self._store.page(Filter(state, kind, queue, error, q, since, payload), cursor, limit)
+        return page._replace(items=self._look.at_all(page.items))
+
+    def failures(self, since: int, most: int = 100) -> tuple[list[FailureGroup], dict[int, Job]]:
+        """Groups of what failed at *since* (µs) or later, and by id the newest job of each of the *most* greatest."""
+        self._check_open()
+        groups = self._store.failures(since)
+        newest = self._store.get_many([group.newest for group in groups[:most]])
+        return groups, {job.id: job for job in newest}
 
     def log(self, id: int, cursor: int | None = None, limit: int = 100) -> Page:
         """A job's log lines, oldest first. Raises JobNotFound."""
@@ -329,7 +354,35 @@ class Engine:
         """The body of ``GET /queue``."""
         self._check_open()
         recurring = self._recurring.overview()
-        return {**self._look.overview(self._clock()), "recurring": recurring, "epoch": self.feed.epoch}
+        seen = self._look.overview(self._clock())
+        return {**seen, "recurring": recurring, "epoch": self.feed.epoch, **self.warnings()}
+
+    def warnings(self) -> dict[str, Any]:
+        """What is wrong: ``{"warnings": [{"code", "message"}...], "draining": None or {"at", "until"}}``.
+
+        Cheap: it reads memory, and asks for the free space of the disk and the size of one file.
+        """
+        at, until = self._drained_at, self._ends_at
+        draining = {"at": iso(at), "until": iso(until)} if self._draining else None
+        return {"warnings": troubles(self._facts()), "draining": draining}
+
+    def _facts(self) -> Facts:
+        store, disk = self._store, self._store.tables.disk()
+        return Facts(
+            draining=self._draining,
+            consumers=len(self._consumers),
+            alive=sum(consumer.alive for consumer in self._consumers),
+            todo=store.board.todo.total,
+            max_todo=store.max_todo,
+            overdue=self._executor.stuck(),
+            crashed=[(job.id, job.kind, job.crashes) for job in store.crashed],
+            up=time.monotonic() - self._since,
+            writable=store.writable,
+            free=disk.free if disk else None,
+            log=disk.log if disk else 0,
+            commit=self._meters.commit,
+            unpushed=self._recurring.unpushed(),
+        )
 
     def metrics(self) -> Metrics:
         """All that is counted and measured."""
@@ -343,7 +396,7 @@ class Engine:
     def snapshot(self) -> dict[str, Any]:
         """The body of the event ``snapshot``."""
         self._check_open()
-        return {"epoch": self.feed.epoch, **self._look.snapshot()}
+        return {"epoch": self.feed.epoch, **self._look.snapshot(), **self.warnings()}
 
     def changes(self, since: int) -> dict[str, Any] | None:
         """The body of ``changes`` for who knows all up to *since*; None where a snapshot must be sent instead."""
@@ -375,36 +428,54 @@ class Engine:
 
     # -- steering ------------------------------------------------------------------------------------------------
 
-    def cancel(self, id: int) -> Job:
-        """Cancel a waiting job at once, ask a running one to stop. Raises JobNotFound, StateConflict."""
-        self._check_open()
-        return self._look.at(self._asked(self._store.cancel(id)))
+    # Of one job: *revision* is the one that the caller saw. Where the job has moved on since, nothing is done to it and
+    # ChangedMeanwhile raised; None is for whoever means the job as it is.
 
-    def retry(self, id: int) -> Job:
+    def cancel(self, id: int, revision: int | None = None, *, who: str | None = None, why: str | None = None) -> Job:
+        """Cancel a waiting job at once, ask a running one to stop. Raises JobNotFound, StateConflict.
+
+        Where it is known *who* wants that the job's log says so, and *why*.
+        """
+        self._check_open()
+        return self._look.at(self._asked(self._store.cancel(id, revision, who=who, why=why)))
+
+    def retry(self, id: int, revision: int | None = None) -> Job:
         """A failed or cancelled job goes to the tail of todo. Raises JobNotFound, StateConflict."""
         self._check_open()
-        return self._look.at(self._store.retry(id))
+        return self._look.at(self._store.retry(id, revision))
 
-    def run_now(self, id: int) -> Job:
+    def run_now(self, id: int, revision: int | None = None) -> Job:
         """A scheduled job goes to the tail of todo. Raises JobNotFound, StateConflict."""
         self._check_open()
-        return self._look.at(self._store.run_now(id))
+        return self._look.at(self._store.run_now(id, revision))
 
-    def forget(self, id: int) -> None:
+    def forget(self, id: int, revision: int | None = None) -> None:
         """Delete a finished job. Raises JobNotFound, StateConflict."""
         self._check_open()
-        self._store.forget(id)
+        self._store.forget(id, revision)
 
-    def cancel_all(self, filter: Mapping[str, str], limit: int = 1_000) -> tuple[int, int]:
+    def cancel_all(self, filter: Mapping[str, Any], limit: int = 1_000, *, who: str | None = None) -> tuple[int, int]:
         """Cancel those that match ``state``, ``kind``, ``queue``, ``error``: (how many match, how many were done)."""
         self._check_open()
-        matched, jobs = self._store.cancel_all(Filter(**filter), limit)
+        matched, jobs = self._store.cancel_all(Filter(**filter), limit, who=who)
         return matched, len([self._asked(job) for job in jobs])
 
-    def retry_all(self, filter: Mapping[str, str], limit: int = 1_000) -> tuple[int, int]:
+    def retry_all(self, filter: Mapping[str, Any], limit: int = 1_000) -> tuple[int, int]:
         """Retry those that match: (how many match, how many were done)."""
         self._check_open()
         matched, jobs = self._store.retry_all(Filter(**filter), limit)
+        return matched, len(jobs)
+
+    def run_all(self, filter: Mapping[str, Any], limit: int = 1_000) -> tuple[int, int]:
+        """Scheduled jobs that match go to the tail of todo: (how many match, how many were done)."""
+        self._check_open()
+        matched, jobs = self._store.run_all(Filter(**filter), limit)
+        return matched, len(jobs)
+
+    def forget_all(self, filter: Mapping[str, Any], limit: int = 1_000) -> tuple[int, int]:
+        """Delete finished jobs that match: (how many match, how many were done)."""
+        self._check_open()
+        matched, jobs = self._store.forget_all(Filter(**filter), limit)
         return matched, len(jobs)
 
     def pause(self, queue: str | None = None, why: str | None = None, who: str | None = None) -> None:

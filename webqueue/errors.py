@@ -2,11 +2,13 @@
 
     WebqueueError
     ├── SettingsError            a setting, or a handler's registration, makes no sense
+    ├── Outdated                 a package that webqueue stands on is too old to be safe
     ├── Rejected                 a push is unfit: nothing was queued
     │   └── QueueFull            ... because todo holds ``max_todo`` jobs
     ├── KeyReused                one Idempotency-Key, two different bodies
     ├── JobNotFound              no job has this id (any more)
     ├── StateConflict            the job's state does not allow this step
+    │   └── ChangedMeanwhile     ... or it is no longer at the revision that the caller saw
     ├── Unavailable              not now: repeat it later
     │   ├── Draining             the process is shutting down
     │   ├── NotRunning           the engine was not started in this process
@@ -34,6 +36,10 @@ class WebqueueError(Exception):
 
 class SettingsError(WebqueueError):
     """A setting, or a handler's registration, makes no sense."""
+
+
+class Outdated(WebqueueError):
+    """A package that webqueue stands on is too old to be safe: see webqueue.floors."""
 
 
 class Rejected(WebqueueError):
@@ -73,10 +79,18 @@ class JobNotFound(WebqueueError):
 class StateConflict(WebqueueError):
     """The job's state does not allow this step."""
 
-    def __init__(self, verb: str, state: str) -> None:
-        super().__init__(f"A job that is {state} can't be moved by {verb!r}.")
+    def __init__(self, verb: str, state: str, said: str = "") -> None:
+        super().__init__(said or f"A job that is {state} can't be moved by {verb!r}.")
         self.verb = verb
         self.state = state
+
+
+class ChangedMeanwhile(StateConflict):
+    """The job is no longer at the revision that the caller saw: nothing was done to it."""
+
+    def __init__(self, verb: str, id: int, state: str, revision: int) -> None:
+        super().__init__(verb, state, f"Job {id} is {state} by now, at revision {revision}.")
+        self.revision = revision
 
 
 class Unavailable(WebqueueError):

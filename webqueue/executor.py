@@ -4,7 +4,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Final
 
 from webqueue import context
 from webqueue.attempt import Verdict, attempt, judge
@@ -16,6 +16,10 @@ from webqueue.meters import Meters
 from webqueue.processes import Processes
 from webqueue.stores.base import Outcome
 from webqueue.timers import Timers
+from webqueue.troubles import STUCK
+
+MARGIN: Final = 0.1
+"""Seconds by which that is told later than it is so."""
 
 
 class Executor:
@@ -30,6 +34,7 @@ class Executor:
         meters: Meters,
         clock: Callable[[], int],
         run_in: Callable[[], AbstractContextManager[Any]],
+        on_stuck: Callable[[], None] = lambda: None,
     ) -> None:
         self._handlers = handlers
         self._reports = reports
@@ -38,6 +43,8 @@ class Executor:
         self._meters = meters
         self._clock = clock
         self._run_in = run_in
+        self._on_stuck = on_stuck
+        """Called where a job still runs STUCK seconds past its limit."""
         self._processes = Processes()
         self._runs: dict[int, context.Run] = {}  # one key a running job; single dict operations are atomic
 
@@ -72,6 +79,17 @@ class Executor:
         run = self._runs.get(id)
         return run is not None and run.overdue
 
+    def stuck(self) -> list[tuple[int, str]]:
+        """(id, kind) of those that have run past their timeout for STUCK seconds, as nothing can interrupt them."""
+        now = time.monotonic()
+        late = [run.job for run in list(self._runs.values()) if run.overdue and now - run.started > _limit(run)]
+        return [(job.id, job.kind) for job in late]
+
+    def _late(self, run: context.Run) -> None:
+        """The deadline has passed. Most end at once; of those that do not it is told a little later."""
+        _overdue(run)
+        self._timers.after(STUCK + MARGIN, lambda: None if run.ended else self._on_stuck())
+
     def close(self) -> None:
         """End the processes that still run."""
         self._processes.close()
@@ -83,7 +101,7 @@ class Executor:
         alarm = None
         try:
             try:
-                alarm = self._timers.after(run.job.timeout, lambda: _overdue(run))
+                alarm = self._timers.after(run.job.timeout, lambda: self._late(run))
                 return attempt(handler, run, self._run_in)
             finally:
                 _end(run)
@@ -112,6 +130,10 @@ class Executor:
 # A thread can't be killed, but it can be made to raise: PyThreadState_SetAsyncExc, at the next bytecode it runs.
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in.argtypes = [ctypes.c_ulong, ctypes.py_object]
+
+
+def _limit(run: context.Run) -> float:
+    return (run.job.timeout or 0.0) + STUCK
 
 
 def _overdue(run: context.Run) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from webqueue.errors import StateConflict
+from webqueue.errors import ChangedMeanwhile, StateConflict
 
 MAX_CRASHES: Final = 3
 """A job that was running in so many process deaths is failed as ``Crashed``."""
@@ -137,6 +137,12 @@ class Job:
     def follows(self) -> bool:
         """Whether it waits for the end of others rather than for a time."""
         return self.state is State.SCHEDULED and self.run_at is None
+
+    def still(self, revision: int | None, verb: str) -> "Job":
+        """Itself, for *verb*, at the *revision* that somebody saw (None: at any). Raises ChangedMeanwhile."""
+        if revision is not None and revision != self.revision:
+            raise ChangedMeanwhile(verb, self.id, self.state, self.revision)
+        return self
 
     def due(self, place: int) -> "Job":
         """Its time has come, or those that it waits for are done: to the tail of todo, at *place*."""

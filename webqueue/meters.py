@@ -51,10 +51,17 @@ class Meters:
         """By kind: seconds that an attempt took."""
         self.flush = Histogram(SECONDS)
         """Seconds from the first decision of a batch to its commit."""
+        self.commit = 0.0
+        """Seconds that a commit takes of late: a mean in which the last ten or so count."""
         self.batch = Histogram(ROWS)
         """Changes in a batch."""
         self.refused = Counter(dict.fromkeys(REASONS, 0))
         """Pushes that were not accepted, by reason."""
+
+    def committed(self, seconds: float) -> None:
+        """A batch was written, from its first decision to its commit."""
+        self.flush.observe(seconds)
+        self.commit += 0.1 * (seconds - self.commit)
 
     def ended(self, kind: str, waited: float, ran: float) -> None:
         """An attempt of *kind* ended."""

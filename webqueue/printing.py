@@ -192,8 +192,16 @@ def _log_line(line: Json) -> str:
 def queue_sheet(overview: Json, columns: int | None = None) -> list[str]:
     """How it stands: what is stored, who works, each queue, and what recurs."""
     recurring = [(one["next"] or "", one["kind"], str(one["every"])) for one in overview["recurring"]]
-    lines = [*_facts(_queue_facts(overview)), "", *_queues(overview, columns)]
+    lines = [*_warnings(overview), *_facts(_queue_facts(overview)), "", *_queues(overview, columns)]
     return [*lines, "", *table(("NEXT", "RECURRING", "EVERY"), recurring, columns)] if recurring else lines
+
+
+def _warnings(overview: Json) -> list[str]:
+    """A line for each thing that is wrong, and an empty one; a server of an earlier version tells none."""
+    drain = overview.get("draining")
+    lines = [f"warning: it is shutting down since {drain['at']}, and takes no more pushes"] if drain else []
+    lines += [f"warning: {in_one_line(one['message'])}" for one in overview.get("warnings", ())]
+    return [*lines, ""] if lines else []
 
 
 def _queue_facts(overview: Json) -> dict[str, str | None]:

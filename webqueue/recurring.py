@@ -2,20 +2,18 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any
 
 from webqueue.errors import SettingsError, Unavailable, Unfit
 from webqueue.fitness import Fitness
 from webqueue.job import Job
 from webqueue.rules import Rule
 from webqueue.stores.local import LocalStore
-from webqueue.timers import Timers
+from webqueue.timers import LONGEST_SLEEP, Timers
+from webqueue.troubles import BEHIND
 from webqueue.views import iso
 
 log = logging.getLogger("webqueue")
-
-LONGEST_SLEEP: Final = 3_600.0
-"""Seconds after which the wall clock is looked at again, in case it was set: only where a rule is registered."""
 
 
 class Recurring:
@@ -30,10 +28,13 @@ class Recurring:
         self._timers = timers
         self._clock = clock
         self._next: dict[str, tuple[Rule, int]] = {}
+        self._failed: set[str] = set()
+        """Names of the rules whose last push failed."""
 
     def start(self) -> None:
         """Set the alarms, and make up for what was missed. Raises SettingsError where a payload is unfit."""
         self._next.clear()
+        self._failed.clear()
         for rule in self._rules:
             self._draft(rule)
             now = self._clock()
@@ -45,6 +46,11 @@ class Recurring:
     def overview(self) -> list[dict[str, Any]]:
         """For ``GET /queue``: ``kind``, ``every``, ``next``."""
         return [{"kind": rule.kind, "every": rule.every, "next": iso(at)} for rule, at in list(self._next.values())]
+
+    def unpushed(self) -> list[str]:
+        """Kinds that were due and were not pushed: the store could not take them, or no alarm rang."""
+        late = self._clock() - round(BEHIND * 1e6)
+        return [rule.kind for name, (rule, due) in list(self._next.items()) if due < late or name in self._failed]
 
     def _await(self, rule: Rule, due: int) -> None:
         self._next[rule.name] = (rule, due)
@@ -61,7 +67,9 @@ class Recurring:
     def _push(self, rule: Rule, due: int) -> None:
         try:
             self._store.push_marked(self._draft(rule), rule.name, due)
+            self._failed.discard(rule.name)
         except Unavailable as error:
+            self._failed.add(rule.name)
             log.warning("%s was due and could not be pushed: %s", rule.kind, error)
 
     def _draft(self, rule: Rule) -> Job:

@@ -15,16 +15,17 @@ CAP: Final = 4_096
 
 NOT_JSON: Final = "(not JSON)"
 
-_NAMES = re.compile(
+SECRET_NAMES: Final = re.compile(
     r"passw|passphrase|secret|token|api.?key|authorization|credential|private.?key|session.?id|cookie", re.IGNORECASE
 )
+"""The page's script hides the same: it has this pattern from the template, so it must be one for JavaScript too."""
 
 
 def redacted(value: Any, secret: Collection[str] = ()) -> Any:
     """A copy of the JSON *value* without what stands under a secret name, at any depth."""
     if isinstance(value, dict):
         return {
-            key: HIDDEN if key in secret or _NAMES.search(str(key)) else redacted(inner, secret)
+            key: HIDDEN if key in secret or SECRET_NAMES.search(str(key)) else redacted(inner, secret)
             for key, inner in value.items()
         }
     if isinstance(value, list):
@@ -35,7 +36,7 @@ def redacted(value: Any, secret: Collection[str] = ()) -> Any:
 def preview(payload: bytes, secret: Collection[str] = ()) -> str:
     """The payload as text, redacted, at most PREVIEW characters."""
     text = payload.decode()
-    if secret or _NAMES.search(text):
+    if secret or SECRET_NAMES.search(text):
         text = strictjson.dump(redacted(json.loads(payload), secret)).decode()
     return text if len(text) <= PREVIEW else text[: PREVIEW - 1] + "…"
 

@@ -12,6 +12,8 @@ log = logging.getLogger("webqueue")
 
 SWEEP: Final = 1_024
 """With so many alarms, and twice as many as were left the last time, those that were cancelled are thrown out."""
+LONGEST_SLEEP: Final = 60.0
+"""Seconds after which who waits for a time of day looks at the clock again: it may have been set meanwhile."""
 
 
 class Alarm:

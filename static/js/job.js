@@ -1,18 +1,18 @@
 // A job's own page: follows the job, and says each of its steps as it comes.
 import { call } from "./api.js";
-import { tell, tick } from "./clock.js";
+import { now, tell, tick } from "./clock.js";
 import { Live } from "./live.js";
 import { clone, part, setText } from "./page.js";
 import { renderConnection } from "./panels/connection.js";
 import { fillProgress, toggleActions } from "./rows.js";
 import { say } from "./say.js";
 import { State } from "./state.js";
+import { steps } from "./timeline.js";
 import { note, took } from "./words.js";
 import "./actions.js";
 
 const KEPT = 2000; // log lines in the document
-const STEPS = { created: "created_at", due: "run_at", started: "started_at", ended: "finished_at" };
-
+const HIDDEN = "•••";
 const FINISHED = ["done", "failed", "cancelled"];
 
 const root = document.getElementById("job");
@@ -22,7 +22,12 @@ let job = null;
 let fresh = null; // log lines told since this page follows, until it has read the stored ones
 let reading = Promise.resolve(); // one reading of the log after the other
 
-const pretty = (value) => JSON.stringify(value, null, 2);
+const secret = new Set(JSON.parse(root.dataset.secret));
+const secretNames = new RegExp(root.dataset.secretNames, "i");
+
+// What a result may show: twin of redaction.py. The payload never changes: it stands as the server wrote it.
+const hide = (key, value) => (secret.has(key) || (key !== "" && secretNames.test(key)) ? HIDDEN : value);
+const pretty = (value) => JSON.stringify(value, hide, 2);
 
 function facts() {
   return {
@@ -36,7 +41,6 @@ function facts() {
     crashes: job.crashes,
     "unique key": job.unique_key ?? "none",
     revision: job.revision,
-    payload: pretty(job.payload),
     result: pretty(job.result),
   };
 }
@@ -53,20 +57,40 @@ function render(news) {
   document.body.dataset.title = `${job.id} ${job.kind}: ${job.state}`;
   fillProgress(root, job);
   toggleActions(root, job.state);
+  const runNow = part(root, "run-now");
+  if (runNow) runNow.hidden = job.state !== "scheduled";
   renderTimeline();
   renderAttempts();
+  renderWho();
   renderConnection(state, live);
 }
 
 function renderTimeline() {
-  let before = null;
-  for (const [name, field] of Object.entries(STEPS)) {
-    const step = root.querySelector(`[data-step="${name}"]`);
-    step.hidden = !job[field];
-    tell(part(step, "time"), job[field]);
-    setText(part(step, "gap"), before && job[field] ? `+ ${took(Date.parse(job[field]) - Date.parse(before))}` : "");
-    before = job[field] ?? before;
-  }
+  const list = part(root, "timeline");
+  const wanted = steps(job);
+  while (list.childElementCount > wanted.length) list.lastElementChild.remove();
+  while (list.childElementCount < wanted.length) list.append(clone("step"));
+  wanted.forEach((step, index) => fillStep(list.children[index], step));
+}
+
+function fillStep(item, { name, at, words }) {
+  item.dataset.step = name;
+  setText(part(item, "name"), name);
+  tell(part(item, "time"), at, as(name, at));
+  setText(part(item, "words"), words);
+}
+
+// What is still to come counts down; what lasts counts up.
+function as(name, at) {
+  if (Date.parse(at) > now()) return "until";
+  return name === "waits since" || (job.state === "running" && at === job.started_at) ? "since" : "ago";
+}
+
+// Who cancelled it stands in its log, as the store noted it.
+function renderWho() {
+  const asked = ["cancelled", "running"].includes(job?.state);
+  const lines = asked ? [...root.querySelectorAll('.log [data-f="message"]')].map((one) => one.textContent) : [];
+  setText(part(root, "by"), lines.findLast((text) => text.startsWith("cancelled by ")));
 }
 
 function renderAttempts() {
@@ -128,6 +152,7 @@ function append(lines) {
   log.append(...lines.map(logLine));
   while (log.childElementCount > KEPT) log.firstElementChild.remove();
   if (low) scroll.scrollTop = scroll.scrollHeight;
+  renderWho();
 }
 
 function logLine(line) {
@@ -161,4 +186,7 @@ live.socket.on("job", (news) => {
   append(news.log);
   render(news.job);
 });
-tick(() => live.tick());
+tick(() => {
+  live.tick();
+  if (job) renderTimeline();
+});

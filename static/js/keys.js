@@ -22,6 +22,7 @@ const KEYS = {
   c: () => press("cancel"),
   p: () => $('[data-do="open-push"]')?.click(),
   t: changeTheme,
+  u: () => $('[data-do="times"]')?.click(),
   g: () => { going = true; },
   ...Object.fromEntries(LISTS.map((list, index) => [index + 1, () => go(list)])),
 };

@@ -55,6 +55,10 @@ export class Live {
     const { socket } = this;
     socket.on("snapshot", (body) => this.#onSnapshot(body));
     socket.on("changes", (body) => this.#onChanges(body));
+    socket.on("warnings", (body) => {
+      this.state.warn(body);
+      this.onChange();
+    });
     socket.on("connect", () => this.#hear(socket.recovered));
     socket.on("disconnect", (reason) => this.#onDisconnect(reason));
     socket.on("connect_error", () => this.#onRefusal());

@@ -7,6 +7,7 @@ import { setText } from "./page.js";
 import { renderConnection } from "./panels/connection.js";
 import { renderCounts, summary } from "./panels/counts.js";
 import { renderPause } from "./panels/pause.js";
+import { renderWarnings } from "./panels/warnings.js";
 import { setUpPush } from "./panels/push.js";
 import { say } from "./say.js";
 import { State } from "./state.js";
@@ -40,6 +41,7 @@ function draw(begun) {
   if (state.epoch === null) return;
   for (const list of Object.values(lists)) list.render(state);
   renderCounts($("counts"), state);
+  renderWarnings($("warnings"), state);
   renderPause($("paused"), state);
   renderConnection(state, live);
   if (!$("welcome").hidden) $("welcome").hidden = Object.values(state.counts).some(Boolean) || state.refused > 0;

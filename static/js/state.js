@@ -9,6 +9,8 @@ export class State {
   counts = {};
   paused = false;
   pausedQueues = {};
+  warnings = [];
+  draining = null;
   jobs = new Map();
   order = []; // ids of the todo jobs known to stand at the head, next first
   rejections = [];
@@ -22,6 +24,7 @@ export class State {
     this.rejections = [];
     this.#refuse(body.rejections);
     this.#stand(body);
+    this.warn(body);
     return restarted;
   }
 
@@ -37,6 +40,12 @@ export class State {
     this.#stand(body);
     this.progress(body.progress ?? {});
     return true;
+  }
+
+  // What is wrong now, and whether the server comes to its end.
+  warn({ warnings, draining }) {
+    this.warnings = warnings ?? [];
+    this.draining = draining ?? null;
   }
 
   // Takes in one job, unless what is known is newer; *whole*: all that waited before it are known.

@@ -59,6 +59,13 @@ class Greet(Schema):
     email = fields.Email(required=True)
 
 
+class Sign(Schema):
+    """A payload with a secret that has no telling name."""
+
+    pin = fields.String(metadata={"secret": True})
+    name = fields.String()
+
+
 class Site:
     """One webqueue on one file and one port; it may be stopped and started again."""
 
@@ -163,6 +170,11 @@ class Site:
         def resize(url: str, width: int, format: str, sharpen: bool) -> dict[str, Any]:
             """Shrinks a picture."""
             return {"url": url, "width": width, "format": format, "sharpen": sharpen}
+
+        @jobs.handler(schema=Sign)
+        def sign(**payload: str) -> dict[str, str]:
+            """Returns its payload, a secret in it."""
+            return payload
 
         @jobs.handler(schema=Greet)
         def greet(name: str, email: str) -> str:

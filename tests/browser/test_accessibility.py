@@ -61,6 +61,7 @@ def busy(site: Site) -> Iterator[Site]:
     site.call("POST", f"/jobs/{site.push('echo', text='is cancelled')}/cancel")
     site.push("echo", text="waits")
     site.call("POST", "/push-job", {"kind": "echo", "payload": {}, "delay": 3600})
+    site.engine._meters.commit = 100.0  # a warning
     site.call("POST", "/queue/pause", {"why": "a migration"})
     yield site
     site.gate.open()
@@ -80,6 +81,7 @@ def test_a_busy_dashboard(busy: Site, page: Page, tab: str) -> None:
     for panel in ("todo", "running", "rejected", tab):
         expect(page.locator(f"#{panel} tbody tr")).to_have_count(1)
     expect(page.locator("#paused")).to_be_visible()
+    expect(page.locator("#warnings li")).to_be_visible()
     page.locator(f"#{tab} tbody a").focus()
     assert NONE == faults(page)
 
@@ -141,6 +143,28 @@ def test_the_page_of_no_job(site: Site, page: Page) -> None:
     assert NONE == faults(page)
     page.get_by_role("main").get_by_role("link").click()
     expect(page.locator("#connection")).to_have_text("connected")
+
+
+def test_the_jobs_page(busy: Site, page: Page) -> None:
+    """Rows in every state with their forms; a search that can't be meant."""
+    page.goto(busy.url + "/jobs")
+    expect(page.locator("tr.row")).to_have_count(6)
+    assert NONE == faults(page)
+    page.goto(busy.url + "/jobs?q=state:nope")
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert NONE == faults(page)
+
+
+def test_the_failures_page(busy: Site, page: Page) -> None:
+    """A group with its traceback open, and a notice of more; nothing at all."""
+    visit(page, busy, "/failures")
+    page.locator(".group summary").click()
+    page.locator(".fresh").evaluate("(line) => { line.hidden = false; }")
+    assert NONE == faults(page)
+    busy.call("POST", "/jobs/retry", {"state": "failed"})
+    visit(page, busy, "/failures")
+    expect(page.locator(".empty")).to_be_visible()
+    assert NONE == faults(page)
 
 
 def test_the_login(locked: Site, page: Page) -> None:

@@ -1,6 +1,10 @@
 """A job's own page keeps up with it."""
 
-from playwright.sync_api import Page, expect
+import re
+import subprocess
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Site, visit
 
@@ -55,3 +59,109 @@ def test_lines_logged_while_nobody_followed_are_shown(site: Site, page: Page) ->
     assert site.call("GET", f"/jobs/{job}?wait=10")[1]["state"] == "done"
     expect(page.locator(".log li")).to_have_count(151)
     expect(page.locator(".log li").last).to_contain_text("last")
+
+
+def timeline(page: Page) -> list[str]:
+    """What its steps are called."""
+    return page.locator('[data-f="timeline"] [data-f="name"]').all_text_contents()
+
+
+def test_the_timeline_tells_what_took_how_long(site: Site, page: Page) -> None:
+    """Each attempt with how long it waited and ran; while it is still to come it counts down."""
+    job = site.call("POST", "/push-job", {"kind": "fail", "payload": {"message": "x"}, "delay": 3600})[1]["id"]
+    visit(page, site, f"/jobs/{job}")
+    expect(page.locator('[data-step="due"] time')).to_have_text("in 1 h 0 min")
+    page.get_by_role("button", name="run now").click()
+    expect(page.locator(".state")).to_have_text("failed")
+    expect(page.locator("#said")).to_have_text("1 of 1 put into todo.")
+    words = page.locator('[data-step="attempt 1"] [data-f="words"]')
+    expect(words).to_have_text(re.compile(r"^waited \d.* m?s, ran \d+ ms: failed$"))
+    assert ["pushed", "attempt 1", "failed"] == timeline(page)
+
+
+def test_the_script_tells_the_same_as_the_server(site: Site, page: Page, browser: Browser) -> None:
+    """The timeline without JavaScript has the same steps and words."""
+    job = site.push("fail", message="x")
+    site.call("GET", f"/jobs/{job}?wait=10")
+    site.call("POST", f"/jobs/{job}/retry")
+    site.call("GET", f"/jobs/{job}?wait=10")
+    visit(page, site, f"/jobs/{job}")
+    expect(page.locator(".attempts li")).to_have_count(2)
+    plain = browser.new_context(java_script_enabled=False)
+    still = plain.new_page()
+    still.goto(f"{site.url}/jobs/{job}")
+    steps = '[data-f="timeline"] li > span'
+    expect(page.locator(steps)).to_have_text(still.locator(steps).all_text_contents())
+    plain.close()
+
+
+def test_who_cancelled_it_is_told(site: Site, page: Page, browser: Browser) -> None:
+    """Live, in the page itself without JavaScript, and in the log."""
+    site.engine.pause()
+    job = site.push("echo")
+    visit(page, site, f"/jobs/{job}")
+    site.call("POST", f"/jobs/{job}/cancel", {"who": "ada", "why": "a mistake"})
+    expect(page.locator('[data-f="by"]')).to_have_text("cancelled by ada: a mistake")
+    expect(page.locator(".log li")).to_have_count(1)
+    plain = browser.new_context(java_script_enabled=False)
+    still = plain.new_page()
+    still.goto(f"{site.url}/jobs/{job}")
+    expect(still.locator('[data-f="by"]')).to_have_text("cancelled by ada: a mistake")
+    plain.close()
+
+
+def test_a_running_job_says_who_asked_it_to_stop(site: Site, page: Page) -> None:
+    """From the address where nobody gave a name; one that ends all the same was not cancelled."""
+    job = site.push("gate")
+    site.gate.wait()
+    visit(page, site, f"/jobs/{job}")
+    page.get_by_role("button", name="cancel").click()
+    expect(page.locator('[data-f="by"]')).to_have_text("cancelled by 127.0.0.1")
+    expect(page.locator(".log li")).to_have_count(2)
+    site.gate.open()
+    expect(page.locator(".state")).to_have_text("done")
+    expect(page.locator('[data-f="by"]')).to_have_text("")
+
+
+def test_no_secret_is_shown(site: Site, page: Page) -> None:
+    """Neither in the HTML, payload and result and curl line, nor once the script has drawn it."""
+    site.engine.pause()
+    job = site.push("echo", password="hunter2", user="ada", deep=[{"api_key": "hunter2"}])
+    visit(page, site, f"/jobs/{job}")
+    site.engine.resume()
+    expect(page.locator('[data-f="result"]')).to_contain_text('"user": "ada"')
+    assert "hunter2" not in page.content()
+    page.reload()
+    expect(page.locator('[data-f="payload"]')).to_contain_text('"password": "•••"')
+    expect(page.locator('[data-f="result"]')).to_contain_text('"api_key": "•••"')
+    assert "hunter2" not in page.content()
+
+
+def test_a_field_that_its_schema_calls_secret_is_hidden(site: Site, page: Page) -> None:
+    """By the server and by the script."""
+    job = site.push("sign", pin="1234", name="ada")
+    visit(page, site, f"/jobs/{job}")
+    expect(page.locator('[data-f="result"]')).to_contain_text('"name": "ada"')
+    expect(page.locator('[data-f="payload"]')).to_contain_text('"pin": "•••"')
+    assert "1234" not in page.content()
+
+
+@pytest.mark.parametrize(("what", "copied"), [("id", "1"), ("payload", '{\n  "text": "it\'s"\n}'), ("result", None)])
+def test_it_is_copied(site: Site, page: Page, what: str, copied: str | None) -> None:
+    """The id, the payload, the result, each by a button of its own."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    site.push("echo", text="it's")
+    visit(page, site, "/jobs/1")
+    expect(page.locator(".state")).to_have_text("done")
+    page.get_by_role("button", name=f"copy the {what}").click()
+    expect(page.get_by_role("button", name=f"copy the {what}")).to_have_text("copied")
+    assert (copied or '{\n  "text": "it\'s"\n}') == page.evaluate("navigator.clipboard.readText()")
+
+
+def test_the_curl_line_pushes_the_same_again(site: Site, page: Page) -> None:
+    """Run as it stands, a quote in the payload and all."""
+    site.push("echo", text="it's")
+    visit(page, site, "/jobs/1")
+    line = page.locator('[data-f="curl"]').inner_text()
+    subprocess.run(["sh", "-c", f"{line} -s -o /dev/null"], timeout=10, check=True)
+    assert {"text": "it's"} == site.call("GET", "/jobs/2")[1]["payload"]

@@ -1,14 +1,25 @@
 """It fits every width, and one can use it without a mouse or colours."""
 
+import re
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Site, row, visit
 
+STYLES = Path(__file__).resolve().parents[2] / "static" / "css"
+PHYSICAL = re.compile(
+    r"(?:margin|padding|border|scroll-margin|scroll-padding)-(?:left|right|top|bottom)\b"
+    r"|(?<![-\w])(?:left|right|top|bottom|(?:min-|max-)?(?:width|height)|float)\s*:"
+    r"|text-align:\s*(?:left|right)"
+)
+"""Properties that mean a side of the screen rather than of the text."""
+
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1280, 2560])
+@pytest.mark.parametrize("width", [320, 360, 768, 1280, 2560, 3840])
 def test_nothing_runs_out_of_the_page(site: Site, page: Page, width: int) -> None:
     """No width scrolls sideways, with long texts and the form open."""
     page.set_viewport_size({"width": width, "height": 800})
@@ -20,6 +31,9 @@ def test_nothing_runs_out_of_the_page(site: Site, page: Page, width: int) -> Non
     assert page.evaluate(OVERFLOW) <= 0
     visit(page, site, f"/jobs/{job}")
     assert page.evaluate(OVERFLOW) <= 0
+    for path in ("/jobs", "/jobs/99"):
+        page.goto(site.url + path)
+        assert page.evaluate(OVERFLOW) <= 0
 
 
 def test_narrow_pages_show_one_list_at_a_time(site: Site, page: Page) -> None:
@@ -108,3 +122,40 @@ def test_a_list_of_thousands_is_capped(site: Site, page: Page) -> None:
     expect(page.locator('#counts [data-state="done"] .number')).to_have_text("1,201")
     expect(page.locator("#done tbody tr")).to_have_count(100)
     expect(page.locator("#todo tbody tr")).to_have_count(0)
+
+
+def test_no_style_knows_left_from_right() -> None:
+    """Every property is logical, but for what a media query asks of the window."""
+    found = {}
+    for sheet in STYLES.glob("*.css"):
+        text = re.sub(r"@(?:media|container)[^{]*\{|/\*.*?\*/", "", sheet.read_text(), flags=re.DOTALL)
+        found[sheet.name] = PHYSICAL.findall(text)
+    assert {name: [] for name in found} == found
+
+
+MOVING = """() => {
+  window.moved = 0;
+  const animate = Element.prototype.animate;
+  Element.prototype.animate = function (...all) { window.moved += 1; return animate.apply(this, all); };
+  document.addEventListener("transitionrun", () => { window.moved += 1; }, true);
+  document.addEventListener("animationstart", () => { window.moved += 1; }, true);
+}"""
+
+
+@pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
+def test_nothing_moves_for_those_who_want_no_motion(site: Site, page: Page, motion: str, moves: bool) -> None:
+    """No tint, no transition, while a job goes through its states; who doesn't mind sees the tint."""
+    page.emulate_media(reduced_motion=motion)  # type: ignore[arg-type]
+    first = site.push("gate")
+    site.gate.wait()
+    visit(page, site)
+    expect(row(page, "running", first)).to_be_visible()
+    page.evaluate(MOVING)
+    second = site.push("gate")
+    expect(row(page, "todo", second)).to_be_visible()
+    site.gate.open()
+    expect(row(page, "done", first)).to_be_visible()
+    expect(row(page, "running", second)).to_be_visible()
+    site.gate.open()
+    expect(row(page, "done", second)).to_be_visible()
+    assert moves == (page.evaluate("window.moved") > 0)

@@ -174,6 +174,11 @@ def test_the_queue_as_a_sheet() -> None:
     assert f"mail     0          0     0        0     0       0          since {ago(5)}: no� net" in lines
     assert f"{ago(-5)}  tick       60" == lines[-1]
 
+    wrong = {"warnings": [{"code": "slow", "message": "Slow\x1b.\nVery."}], "draining": {"at": ago(1), "until": None}}
+    assert [f"warning: it is shutting down since {ago(1)}, and takes no more pushes", "warning: Slow�. Very.", ""] == (
+        queue_sheet(overview | wrong)[:3]
+    )
+
 
 def test_a_bar() -> None:
     """Where a running job says how far it is; otherwise ID KIND STATE."""

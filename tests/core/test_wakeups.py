@@ -127,6 +127,58 @@ def _round(seed: int, url: str) -> None:
         engine.stop(grace=PATIENCE)
 
 
+INTERLEAVINGS = 200
+STILL = 10
+"""So many times 10 ms nothing may happen beside an idle consumer while a job waits: 100 ms of this test's own time."""
+
+
+def _act(engine: Engine, dice: random.Random) -> None:
+    """One thing that wakes consumers, or that a wake-up can be lost to."""
+    queue = dice.choice(("default", "mail"))
+    what = dice.randrange(5)
+    if what == 0:
+        engine.push_many([{"kind": "echo", "queue": queue}] * 2)
+    elif what == 1:
+        _cancel_one(engine, {"kind": "echo", "queue": queue})
+    elif what == 2:
+        engine.pause(queue)
+        engine.push({"kind": "echo", "queue": queue})
+        engine.resume(queue)
+    else:
+        engine.push({"kind": dice.choice(("echo", "limited")), "queue": queue})
+
+
+def _idle_beside_work(engine: Engine) -> bool:
+    """Whether a job waits through STILL waits for news, each of which ends without any."""
+    still = 0
+    while still < STILL:
+        seq = engine.feed.seq
+        counts = engine.overview()["counts"]
+        if not any(counts[state] for state in ("todo", "running", "scheduled")):
+            return False
+        still = 0 if engine.feed.wait(seq, 0.01) else still + 1
+    return True
+
+
+def test_two_hundred_interleavings_of_each_of_fifty_seeds(frantic: None) -> None:
+    """10,000 times two threads act at once while consumers fall asleep: no job waits 100 ms beside an idle one."""
+    ended, handlers, played = Counter(), Handlers(), 0
+    handlers.register(lambda **_: ended.add(), kind="echo")
+    handlers.register(lambda **_: ended.add(), kind="limited", concurrency=1)
+    with ThreadPoolExecutor(2) as hands:
+        for seed in range(SEEDS):
+            engine = Engine(Settings.read({"store": "memory:", "queues": "default=2,mail=1"}, {}, {}), handlers)
+            engine.start()
+            dice = [random.Random(f"{seed} {hand}") for hand in ("left", "right")]
+            for number in range(INTERLEAVINGS):
+                list(hands.map(_act, [engine] * 2, dice))
+                assert not _idle_beside_work(engine), f"seed {seed}, {number}: {engine.overview()['counts']}"
+                played += 1
+            engine.stop(grace=PATIENCE)
+    assert SEEDS * INTERLEAVINGS == played
+    assert ended.number >= played
+
+
 def _settles(engine: Engine) -> bool:
     """Whether all that waits or runs ends; fed by news alone."""
     deadline = time.monotonic() + PATIENCE

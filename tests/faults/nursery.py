@@ -1,6 +1,7 @@
 """A process that has imported webqueue and forks a child a round: a round costs milliseconds, and may be killed.
 
-The nursery has one thread and no engine, so its children are as good as processes of their own.
+The nursery has one thread and no engine, so its children are as good as processes of their own. Some of them fork in
+their turn, under threads: so neither is traced by coverage.
 """
 
 import importlib
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn
 
-from tests.servers import ROOT, environment
+from tests.servers import ROOT, untraced
 
 PATIENCE: Final = 30
 """Seconds that a child lives at most."""
@@ -32,7 +33,7 @@ class Nursery:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.nursery"],
             cwd=ROOT,
-            env=environment(),
+            env=untraced(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,12 +94,14 @@ def push_load(ready: Ready, store: str, ledger_path: str, name: str, early: bool
     ledger = Ledger(Path(ledger_path))
     if early:
         ready()
+    began = time.monotonic()
     engine = engine_on(store, noting(ledger), consumers=0)
     engine.start()
 
     def pusher(thread: int) -> None:
         for number in itertools.count():
-            push(engine, ledger, f"{name}.{thread}.{number}")
+            if push(engine, ledger, f"{name}.{thread}.{number}") and not number:
+                ledger.note("again", time.monotonic() - began)
             if not number:
                 ready()
 

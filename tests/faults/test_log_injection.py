@@ -90,7 +90,8 @@ def _heads() -> list[bytes]:
     places = [b"GET /jobs/%s HTTP/1.1", b"GET /%s HTTP/1.1", b"GET /jobs?kind=%s&queue=%s HTTP/1.1",
               b"GET /jobs?%s HTTP/1.1", b"GET /socket.io/?EIO=4&transport=%s HTTP/1.1",
               b"GET /socket.io/?EIO=4&transport=polling&sid=%s HTTP/1.1",
-              b"POST /socket.io/?EIO=4&transport=polling&sid=%s HTTP/1.1", b"POST /jobs/%s/cancel HTTP/1.1",
+              b"POST /socket.io/?EIO=4&transport=polling&sid=%s HTTP/1.1",
+              b"GET /socket.io/?EIO=4&transport=websocket&sid=%s HTTP/1.1", b"POST /jobs/%s/cancel HTTP/1.1",
               b"%s / HTTP/1.1", b"GET / %s", b"GET / HTTP/%s"]  # fmt: skip
     headers = [b"X-Any: %s", b"%s: any", b"Cookie: webqueue_session=%s", b"Authorization: Bearer %s", b"Origin: %s",
                b"Content-Type: %s", b"Idempotency-Key: %s", b"Prefer: wait=%s", b"User-Agent: %s", b"Accept: %s",

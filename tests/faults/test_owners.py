@@ -109,4 +109,3 @@ def test_fork_while_pushing(tmp_path: Path) -> None:
 def _verdict(folder: Path) -> tuple[str, dict[str, list[str]]]:
     verdict, jobs = look(copied(folder / "jobs.db", folder / "copy"))
     return verdict, account(notes(folder / "ledger"), jobs).faults()
-

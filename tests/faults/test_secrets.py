@@ -1,6 +1,8 @@
 """Secrets in payloads: no list, rejection or log tells one; whoever asks for the job itself has it whole."""
 
+import hmac
 import json
+import signal
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,11 +14,15 @@ import pytest
 
 from tests.servers import PATIENCE, Server
 from tests.web.conftest import Client
+from webqueue.settings import Settings
+from webqueue.web.access import Keys
 
 TARGET: Final = """
+import logging
 from marshmallow import INCLUDE, Schema, fields, validate
 from webqueue import WebQueue, current_job
 
+logging.basicConfig(level=logging.DEBUG)
 jobs = WebQueue()
 
 class Login(Schema):
@@ -33,6 +39,11 @@ def login(**payload):
 @jobs.handler
 def echo(**payload):
     pass
+
+@jobs.handler(schema=Login, max_attempts=1)
+def refuse(**payload):
+    logging.debug("DEBUG is heard")
+    raise RuntimeError("refused " + payload["user"])
 """
 SECRET: Final = "hunter2-\u00e4\u00df"
 """Short enough to be fit."""
@@ -72,6 +83,10 @@ def _fit(server: Server) -> None:
     assert 202 == _push(server, "login", {"pin": SECRET, "user": SHOWN}, delay=3600)[0]
     done = server.push("login", pin=SECRET, user=SHOWN)
     assert "done" == server.finished(done["id"])["state"]
+    failed = server.push("refuse", pin=SECRET, password=SECRET, user=SHOWN)
+    error = server.finished(failed["id"])["error"]
+    assert ("RuntimeError", True) == (error["type"], SHOWN in error["message"])
+    assert SECRET not in json.dumps(error, ensure_ascii=False), "nor does the traceback tell what the handler was given"
 
 
 def _unfit(server: Server) -> list[str]:
@@ -107,12 +122,35 @@ def test_no_list_tells_a_secret(server: Server) -> None:
     told = {"frames": _frames(server, lambda: (answers.extend(_unfit(server)), _fit(server)))}
     told["answers"] = "".join(answers)
     told["dashboard"] = _page(server, "/", "text/html")
+    told["list"] = _page(server, "/jobs?q=state:failed", "text/html") + _page(server, "/jobs", "text/html")
+    told["lines"] = "".join(_page(server, f"/jobs/{id}/log", "*/*") for id in range(1, len(PAYLOADS) + 4))
     told["rejections"] = _page(server, "/rejections?limit=200", "application/json")
     for path in ("/queue", "/kinds", "/metrics"):
         told[path] = _page(server, path, "*/*")
-    told["log"] = "\n".join(server.stderr.all())
+    server.signal(signal.SIGTERM)
+    assert 0 == server.wait()
+    told["log"] = "\n".join(server.stderr.rest())
+    assert "DEBUG is heard" in told["log"]
     assert [] == [place for place, text in told.items() if "hunter2" in text]
-    assert ["dashboard", "frames", "rejections"] == sorted(place for place, text in told.items() if SHOWN in text)
+    assert ["dashboard", "frames", "list", "rejections"] == sorted(
+        place for place, text in told.items() if SHOWN in text
+    )
+
+
+def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both of them, whatever the first comparison says, and whatever was given."""
+    compared: list[bytes] = []
+
+    def compare(given: bytes, token: bytes) -> bool:
+        compared.append(token)
+        return given == token
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    keys = Keys(Settings.read({"token": "all", "view_token": "view"}, {}, {}))
+    for given in ("all", "view", "wrong", "", None, 7):
+        keys.of_token(given)
+
+    assert [b"all", b"view"] * 6 == compared
 
 
 def test_the_job_itself_is_whole(server: Server) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from tests.faults.rounds import engine_on
 from tests.faults.test_kill_server import Load
 from tests.servers import PATIENCE, Server
+from tests.web.conftest import Client
 from webqueue.handlers import Handlers
 
 GRACE: Final = 0.5
@@ -33,6 +35,10 @@ def note():
 @jobs.handler
 def echo(**payload):
     return payload
+
+@jobs.handler
+def once():
+    note()
 
 @jobs.handler
 def hold():
@@ -95,8 +101,10 @@ SIGNALS: Final = {
     "TERM": (signal.SIGTERM,),
     "INT": (signal.SIGINT,),
     "TERM twice": (signal.SIGTERM, signal.SIGTERM),
+    "INT twice": (signal.SIGINT, signal.SIGINT),
     "INT and TERM": (signal.SIGINT, signal.SIGTERM),
     "HUP and TERM": (signal.SIGHUP, signal.SIGTERM),
+    "HUP twice and TERM": (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM),
 }
 
 
@@ -113,6 +121,11 @@ def test_signal(folder: Path, state: Callable[[Server], Any], signals: tuple[int
             took = time.monotonic() - began
         assert "Traceback" not in "\n".join(server.stderr.rest())
     assert took <= IN_TIME * (2 if signal.SIGHUP in signals else 1)
+    _check_stored(folder, accepted)
+
+
+def _check_stored(folder: Path, accepted: list[int]) -> None:
+    """All that was accepted is there, nothing is charged, and no process of a handler is left."""
     successor = engine_on(str(folder / "webqueue.db"), Handlers())
     successor.start()  # it would charge what looks like a crash
     successor.stop()
@@ -123,6 +136,45 @@ def test_signal(folder: Path, state: Callable[[Server], Any], signals: tuple[int
         assert 0 == crashes, id
         assert history == (None if stored == "todo" else history), "interrupted is no attempt"
     assert [] == [pid for pid in _pids(folder) if os.path.exists(f"/proc/{pid}")], "a process of a handler is left"
+
+
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
+def test_hangup(folder: Path, state: Callable[[Server], Any]) -> None:
+    """The old worker is gone within the grace period and 4 s, the new one serves, nothing is lost or charged."""
+    with Server(folder, "shop.py", WEBQUEUE_GRACE=str(GRACE)) as server:
+        with state(server) as accepted:
+            began, old = time.monotonic(), server.worker()
+            server.signal(signal.SIGHUP)
+            server.stderr.find(r"^webqueue \S+ at http", times=2)
+            assert time.monotonic() - began <= IN_TIME
+            assert not os.path.exists(f"/proc/{old}")
+            assert 202 == server.call("POST", "/push-job", {"kind": "echo"})[0]
+            server.signal(signal.SIGTERM)
+            assert 0 == server.wait()
+        assert "Traceback" not in "\n".join(server.stderr.rest())
+    _check_stored(folder, accepted)
+
+
+def test_five_hangups_with_a_socket_open(folder: Path) -> None:
+    """Each old worker is gone in time, though a client holds its socket; each job runs once, and none is lost."""
+    pushed, workers = [], set()
+    with Server(folder, "shop.py", WEBQUEUE_GRACE=str(GRACE)) as server:
+        for number in range(5):
+            with closing(Client(SimpleNamespace(url=server.url, prefix=""))) as client:
+                client.next("snapshot")
+                pushed += [int(server.push("once")["id"]) for _ in range(4)]
+                began, old = time.monotonic(), server.worker()
+                server.signal(signal.SIGHUP)
+                server.stderr.find(r"^webqueue \S+ at http", times=number + 2)
+                assert time.monotonic() - began <= IN_TIME
+                assert not os.path.exists(f"/proc/{old}")
+                assert client.left.wait(PATIENCE), "the socket ends with its worker"
+                workers.add(old)
+        assert ["done"] * 20 == [server.finished(id)["state"] for id in pushed]
+        server.signal(signal.SIGTERM)
+        assert 0 == server.wait()
+    assert 5 == len(workers)
+    assert pushed == [int(line.split()[0]) for line in (folder / "runs").read_text().splitlines()]
 
 
 def _stored(store: Path) -> dict[int, tuple[str, int, int, str | None]]:

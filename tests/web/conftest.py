@@ -86,7 +86,7 @@ class Client:
         self.left = threading.Event()
         self._kept: list[tuple[str, Any]] = []
         self.io = socketio.Client(reconnection=False)
-        for event in ("snapshot", "changes", "job_rejected", "job"):
+        for event in ("snapshot", "changes", "job_rejected", "job", "warnings"):
             self.io.on(event, lambda body, event=event: self.told.put((event, body)), namespace="/queue")
         self.io.on("disconnect", lambda *_: self.left.set(), namespace="/queue")
         self.io.connect(

@@ -32,6 +32,12 @@ HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
         ("kind:http://x", {"kind": "http://x"}),
         ('"width":200', {"q": '"width":200'}),
         ('{"a":[1,"b c"]}', {"q": '{"a":[1,"b c"]}'}),
+        ("payload.customer.id=7", {"payload": (("customer.id", "7"),)}),
+        ('payload.a="b c" payload.A[0]=x', {"payload": (("a", "b c"), ("A[0]", "x"))}),
+        ("payload.a=b=c:d", {"payload": (("a", "b=c:d"),)}),
+        ("payload.a payload", {"q": "payload.a payload"}),
+        ("since:2030-01-31T12:00Z", {"since": 1_896_091_200_000_000}),
+        ("since:2030-01-31T13:00+01:00", {"since": 1_896_091_200_000_000}),
         (":", {"q": ":"}),
         ('"', {"q": '"'}),
         ("'; DROP TABLE jobs; --", {"q": "'; DROP TABLE jobs; --"}),
@@ -57,6 +63,8 @@ def test_every_state_is_known(state):
      ("cursor:1", "cursor:"), ("text:x", "text:"), ("q:x", "q:"), ("state:nope", "nope"), ("state:", "state:"),
      ("kind: resize", "kind:"), ('kind:""', "kind:"), ("id:x", "number"), ("id:-1", "number"), ("id:٣", "number"),
      ("id:" + "9" * 17, "number"), ("id:" + "9" * 900, "too long"), ("kind:" + "x" * 201, "too long"),
+     ("since:yesterday", "time"), ("payload.a=", "missing"), ("payload.a..b=1", "path"), ("payload.[0]=1", "path"),
+     ("payload.a[x]=1", "path"), (" ".join(f"payload.a{n}=1" for n in range(6)), "5 values"),
      ("state:todo state:done", "two of state:"), ("key:a b", "not by both"), ("x" * (MOST_TEXT + 1), "too long")],
 )  # fmt: skip
 def test_what_can_not_be_meant_is_said(text, about):
@@ -144,8 +152,8 @@ def test_it_says_what_is_not_shown(paused):
     paused.post("/push-jobs", [{"kind": "echo"}] * 3)
     assert "3 shown, all that there are." in look(paused)
     assert "2 shown, newest first, of those that match." in look(paused, q="kind:echo", limit=2)
-    assert "in the newest 20,000 jobs only" in look(paused, q="echo")
-    assert "No job matches. Text was looked for in the newest 20,000 jobs only." in look(paused, q="nowhere")
+    assert "jobs were looked at" not in look(paused, q="echo")
+    assert "No job matches.</p>" in look(paused, q="nowhere")
     assert "No job matches.</p>" in look(paused, q="kind:nowhere")
     assert "No older ones." in look(paused, cursor=1)
 
@@ -210,3 +218,42 @@ def test_a_reader_gets_no_forms(standing):
     }
     assert [True, True] == [1 in ids(page) for page in pages.values()]
     assert [True, False] == ["/jobs/actions" in page for page in pages.values()]
+
+
+def test_a_payload_is_looked_into(paused):
+    """A value at a path: a text or a number as it is written, of nested objects and lists."""
+    for payload in ({"customer": {"id": 7}}, {"customer": {"id": "7"}}, {"customer": {"id": 71}}, {"7": 7}):
+        paused.push(**payload)
+    paused.push(items=[{"name": "Ada L"}, True, None])
+    for text, found in {
+        "payload.customer.id=7": [2, 1], "payload.customer.id=71": [3], "payload.7=7": [4], "payload.customer=7": [],
+        'payload.items[0].name="Ada L"': [5], "payload.items[1]=true": [5], "payload.items[1]=1": [],
+        "payload.items[9]=x": [], "payload.customer.id=7 kind:echo state:todo": [2, 1], "payload.a'b=1": [],
+        "payload.customer.id=7 payload.customer.id=71": [],
+    }.items():  # fmt: skip
+        assert found == ids(look(paused, q=text)), text
+
+
+def test_a_search_goes_on_where_it_stopped(paused, monkeypatch):
+    """A page looks at so many jobs, says so, in JSON too, and leads on, until all were looked at."""
+    monkeypatch.setattr("webqueue.stores.memory.SEARCHED", 4)
+    monkeypatch.setattr("webqueue.stores.local.SEARCHED", 4)
+    paused.post("/push-jobs", [{"kind": "sleep", "payload": {"seconds": 0}}] + [{"kind": "echo"}] * 6)
+    page = look(paused, q="kind:sleep")
+    assert "None among these. Only the newest 4" in page
+    older = re.search(r'<a href="([^"]*)">look further', page)
+    assert [1] == ids(paused.get(older[1].replace("&amp;", "&"), headers=HTML).text)
+    first = paused.get("/jobs?kind=sleep").json()
+    assert {"jobs": [], "next": 4, "searched": 4} == first
+    rest = paused.get("/jobs?kind=sleep&cursor=4").json()
+    assert ([1], ["jobs", "next"]) == ([job["id"] for job in rest["jobs"]], list(rest))
+    assert ["jobs", "next"] == list(paused.get("/jobs?state=todo").json())
+
+
+@pytest.mark.parametrize("query", ["limit=0", "cursor=x", "state=nope", "q=" + "x" * 1001])
+def test_a_browser_is_told_what_is_wrong_by_a_page(plain, query):
+    """With the status that JSON has."""
+    answer = plain.get(f"/jobs?{query}", headers=HTML)
+    assert (422, "text/html; charset=utf-8") == (answer.status_code, answer.headers["Content-Type"])
+    assert f'role="alert">{query.partition("=")[0]}: ' in answer.text
+    assert 422 == plain.get(f"/jobs?{query}").status_code

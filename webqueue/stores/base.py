@@ -34,10 +34,14 @@ class Outcome(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some of many: ``next`` is the cursor of the following page, None at the end."""
+    """Some of many: ``next`` is the cursor of the following page, None at the end.
+
+    ``searched`` is told where the page may be short because only so many were looked at: the rest lies behind ``next``.
+    """
 
     items: list[Any]
     next: int | None
+    searched: int | None = None
 
 
 class Snapshot(NamedTuple):
@@ -85,22 +89,26 @@ class Store(Protocol):
         """Whether this running job was asked to stop."""
         ...
 
-    def cancel(self, id: int) -> Job:
+    # The four that follow take the *revision* at which the caller saw the job, and raise ChangedMeanwhile where it has
+    # moved on since; None is for whoever means the job as it is. It is decided in the same moment as the step itself.
+
+    def cancel(self, id: int, revision: int | None = None, *, who: str | None = None, why: str | None = None) -> Job:
         """Cancel a waiting job. JobNotFound, StateConflict.
 
-        A running one is returned as it is: it must be asked to stop, and does not come back.
+        A running one is returned as it is: it must be asked to stop, and does not come back. Where it is known *who*
+        wants that the job's log says so, and *why*.
         """
         ...
 
-    def retry(self, id: int) -> Job:
+    def retry(self, id: int, revision: int | None = None) -> Job:
         """Put a failed or cancelled job at the tail of todo. JobNotFound, StateConflict."""
         ...
 
-    def run_now(self, id: int) -> Job:
+    def run_now(self, id: int, revision: int | None = None) -> Job:
         """Put a scheduled job at the tail of todo. JobNotFound, StateConflict."""
         ...
 
-    def forget(self, id: int) -> None:
+    def forget(self, id: int, revision: int | None = None) -> None:
         """Delete a finished job and all that belongs to it. JobNotFound, StateConflict."""
         ...
 

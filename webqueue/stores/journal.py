@@ -190,7 +190,8 @@ class Journal:
         """Nothing of *batch* was written: whoever can repeat it is told so, the rest is tried again a little later."""
         if not self.broken:
             log.error("The store can't be written: %s", error)
-        self.broken = True
+            self.broken = True
+            self._on_change()
         batch = [ticket for ticket in batch if not ticket.settled]  # of those written one by one some were
         kept = [] if self._stopped else [one for one in batch if one.keep] or [Ticket(_probe, keep=True, weight=1)]
         self._end(kept)

@@ -23,7 +23,7 @@ from webqueue.errors import (
     WebqueueError,
 )
 from webqueue.feed import Feed
-from webqueue.job import Job, LogLine, Progress, Rejection, State
+from webqueue.job import FINISHED, Job, LogLine, Progress, Rejection, State
 from webqueue.limits import Limit
 from webqueue.meters import Meters
 from webqueue.queues import WINDOW
@@ -34,7 +34,7 @@ from webqueue.stores.journal import Journal, NullJournal, Ticket
 from webqueue.stores.links import Links
 from webqueue.stores.owner import Owner
 from webqueue.stores.recorder import NullRecorder, Recorder
-from webqueue.stores.tables import Filter, Tables, matches
+from webqueue.stores.tables import SEARCHED, FailureGroup, Filter, Tables, matches
 from webqueue.stores.upkeep import Retention, Upkeep
 from webqueue.timers import Timers
 
@@ -69,6 +69,8 @@ class LocalStore(Store):
         self.board = Board(feed, groups, kinds, limits or {}, window)
         self.late = 0
         """So many reports came of claims that no longer stood."""
+        self.crashed: list[Job] = []
+        """Those that ran when the last owner died, as they were put back."""
         self.max_todo = max_todo
         self._feed = feed
         self._clock = clock
@@ -153,7 +155,7 @@ class LocalStore(Store):
                 job = self.tables.get(id)
                 if job is not None and job.state is State.TODO and job.revision < revision and id not in batch.jobs:
                     self.board.withdraw(job)
-                    batch.step(job, job.crash(self._clock()))
+                    self.crashed.append(batch.step(job, job.crash(self._clock())))
 
         if interrupted:
             self._journal.ask(decide)
@@ -180,7 +182,7 @@ class LocalStore(Store):
             except Exception:
                 self._undo(batch)
                 raise
-            self._meters.flush.observe(time.perf_counter() - begun)
+            self._meters.committed(time.perf_counter() - begun)
             self._meters.batch.observe(len(tickets))
             self.board.publish(batch, totals)
         for ticket, answer in zip(tickets, answers, strict=True):
@@ -209,8 +211,10 @@ class LocalStore(Store):
                 undo()
 
     def _on_repair(self) -> None:
+        """The journal broke, or works again."""
         with self.board.lock:
             self.board.wake_all()
+        self._feed.poke()
 
     def _find(self, batch: Batch, id: int) -> Job:
         """The job as it will stand after what *batch* already holds."""
@@ -370,36 +374,41 @@ class LocalStore(Store):
 
     # -- steering ------------------------------------------------------------------------------------------------
 
-    def cancel(self, id: int) -> Job:
+    def cancel(self, id: int, revision: int | None = None, *, who: str | None = None, why: str | None = None) -> Job:
         """See Store."""
-        return self._decided(lambda batch: self._cancel(batch, id))
+        return self._decided(lambda batch: self._cancel(batch, id, revision, who, why))
 
-    def retry(self, id: int) -> Job:
+    def retry(self, id: int, revision: int | None = None) -> Job:
         """See Store."""
-        return self._decided(lambda batch: self._retry(batch, id))
+        return self._decided(lambda batch: self._retry(batch, id, revision))
 
-    def run_now(self, id: int) -> Job:
+    def run_now(self, id: int, revision: int | None = None) -> Job:
         """See Store."""
-        return self._decided(lambda batch: self._run_now(batch, id))
+        return self._decided(lambda batch: self._run_now(batch, id, revision))
 
-    def forget(self, id: int) -> None:
+    def forget(self, id: int, revision: int | None = None) -> None:
         """See Store."""
+        self._decided(lambda batch: self._forget(batch, id, revision))
 
-        def decide(batch: Batch) -> None:
-            job = self._find(batch, id)
-            if not job.finished:
-                raise StateConflict("forget", job.state)
-            batch.forget(job)
-
-        self._journal.ask(decide)
-
-    def cancel_all(self, filter: Filter, limit: int) -> tuple[int, list[Job]]:
+    def cancel_all(self, filter: Filter, limit: int, *, who: str | None = None) -> tuple[int, list[Job]]:
         """Cancel the oldest *limit* jobs that match: how many match, and those that were cancelled or must be asked."""
-        return self._all(filter, limit, (State.SCHEDULED, State.TODO, State.RUNNING), self._cancel)
+
+        def cancel(batch: Batch, id: int) -> Job:
+            return self._cancel(batch, id, None, who)
+
+        return self._all(filter, limit, (State.SCHEDULED, State.TODO, State.RUNNING), cancel)
 
     def retry_all(self, filter: Filter, limit: int) -> tuple[int, list[Job]]:
         """Retry the oldest *limit* jobs that match: how many match, and those that were put back."""
         return self._all(filter, limit, (State.FAILED, State.CANCELLED), self._retry)
+
+    def run_all(self, filter: Filter, limit: int) -> tuple[int, list[Job]]:
+        """The oldest *limit* scheduled jobs that match are due now: how many match, and those that were put to todo."""
+        return self._all(filter, limit, (State.SCHEDULED,), self._run_now)
+
+    def forget_all(self, filter: Filter, limit: int) -> tuple[int, list[Job]]:
+        """Delete the oldest *limit* finished jobs that match: how many match, and those that were deleted."""
+        return self._all(filter, limit, tuple(FINISHED), self._forget)
 
     def pause(self, queue: str, why: str | None, who: str | None = None) -> None:
         """See Store."""
@@ -430,28 +439,46 @@ class LocalStore(Store):
         job: Job = self._journal.ask(decide)
         return job
 
-    def _cancel(self, batch: Batch, id: int) -> Job:
+    def _cancel(
+        self, batch: Batch, id: int, revision: int | None = None, who: str | None = None, why: str | None = None
+    ) -> Job:
         job = self._find(batch, id)
         with self.board.lock:
             running = self.board.running.get(id)  # it may have been claimed meanwhile
             if running is not None and id not in batch.jobs:
-                self.board.running.unwanted.add(id)
-                return running
-            after = job.cancel(self._clock())
-            self._withdraw(batch, job)
-        return batch.step(job, after)
+                self.board.running.unwanted.add(running.still(revision, "cancel").id)
+                after = running
+            else:
+                after = job.still(revision, "cancel").cancel(self._clock())
+                self._withdraw(batch, job)
+        if who is not None:
+            self._note(batch, id, f"cancelled by {who}" + (f": {why}" if why else ""))
+        return after if after is running else batch.step(job, after)
 
-    def _retry(self, batch: Batch, id: int) -> Job:
-        job = self._find(batch, id)
+    def _note(self, batch: Batch, id: int, words: str) -> None:
+        """A line in the job's log that is none of its handler's."""
+        line = LogLine(self._clock(), "info", words)
+        batch.lines.append((id, line))
+        self._feed.logged(id, [line])
+
+    def _retry(self, batch: Batch, id: int, revision: int | None = None) -> Job:
+        job = self._find(batch, id).still(revision, "retry")
         if job.unique_key is not None and self._active_twin(batch, job.unique_key) is not None:
             raise StateConflict("retry", f"{job.state}, while another one holds its unique_key,")
         return batch.step(job, job.retry(self._clock(), self._numbers.place()))
 
-    def _run_now(self, batch: Batch, id: int) -> Job:
-        job = self._find(batch, id)
+    def _run_now(self, batch: Batch, id: int, revision: int | None = None) -> Job:
+        job = self._find(batch, id).still(revision, "run")
         after = job.due(self._numbers.place())
         self._withdraw(batch, job)
         return batch.step(job, after)
+
+    def _forget(self, batch: Batch, id: int, revision: int | None = None) -> Job:
+        job = self._find(batch, id).still(revision, "forget")
+        if not job.finished:
+            raise StateConflict("forget", job.state)
+        batch.forget(job)
+        return job
 
     def _withdraw(self, batch: Batch, job: Job) -> None:
         if job.id in batch.jobs:
@@ -522,11 +549,17 @@ class LocalStore(Store):
         if filter.state == State.RUNNING:
             found = [job for job in running.values() if matches(job, filter) and (before is None or job.id < before)]
             return _page(sorted(found, key=lambda job: -job.id), limit)
-        rows = self.tables.page(filter, before, limit + 1 + len(running))
+        floor = self.tables.floor(filter, before) if filter.looks else None
+        rows = self.tables.page(filter, before, limit + 1 + len(running), floor)
         jobs = [running.get(job.id, job) for job in rows]
         if filter.state is not None:
             jobs = [job for job in jobs if job.state == filter.state]
-        return _page(jobs, limit)
+        page = _page(jobs, limit)
+        return page if floor is None or page.next is not None else Page(page.items, floor + 1, SEARCHED)
+
+    def failures(self, since: int) -> list[FailureGroup]:
+        """What failed at *since* (µs) or later, see Tables."""
+        return self.tables.failures(since)
 
     def read_log(self, id: int, cursor: int | None, limit: int) -> Page:
         """A job's log lines, oldest first, all that it has logged by now. Raises JobNotFound."""

@@ -3,11 +3,12 @@
 import threading
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 
 from webqueue.job import Job, LogLine, Rejection, State
 from webqueue.queues import Key, due_key, todo_key
 from webqueue.stores.batch import Batch
-from webqueue.stores.tables import Filter, Loaded, Totals, matches
+from webqueue.stores.tables import GROUPED, SEARCHED, FailureGroup, Filter, Loaded, Totals, group_failures, matches
 
 KEPT_REJECTIONS = 1_000
 
@@ -74,20 +75,30 @@ class MemoryTables:
         """See Tables."""
         return self._idempotent.get(key)
 
-    def page(self, filter: Filter, before: int | None, limit: int) -> list[Job]:
+    def floor(self, filter: Filter, before: int | None) -> int | None:
         """See Tables."""
-        found = []
-        for job in self._select(filter, newest_first=True):
-            if before is None or job.id < before:
-                found.append(job)
-                if len(found) == limit:
-                    break
-        return found
+        among = self._select(Filter(filter.ordered_state), newest_first=True)
+        below = (job.id for job in among if before is None or job.id < before)
+        return next(islice(below, SEARCHED, None), None)
+
+    def page(self, filter: Filter, before: int | None, limit: int, floor: int | None = None) -> list[Job]:
+        """See Tables."""
+        found = self._select(filter, newest_first=True, above=floor)
+        return list(islice((job for job in found if before is None or job.id < before), limit))
 
     def matching(self, filter: Filter, limit: int) -> tuple[int, list[int]]:
         """See Tables."""
-        ids = [job.id for job in self._select(filter)]
+        floor = self.floor(filter, None) if filter.deep else None
+        ids = [job.id for job in self._select(filter, above=floor)]
         return len(ids), ids[:limit]
+
+    def failures(self, since: int) -> list[FailureGroup]:
+        """See Tables."""
+        with self._lock:
+            finished = [self._jobs[id] for id in reversed(self._finished)]
+        failed = (job for job in finished if matches(job, Filter(State.FAILED, since=since)))
+        rows = ((job.id, job.kind, job.error.type if job.error else None, job.finished_at or 0) for job in failed)
+        return group_failures(islice(rows, GROUPED))
 
     def newest_finished(self, limit: int) -> list[Job]:
         """See Tables."""
@@ -116,6 +127,9 @@ class MemoryTables:
         """No disk."""
         return None
 
+    def disk(self) -> None:
+        """No disk."""
+
     def _put(self, job: Job) -> None:
         self._jobs[job.id] = job
         if job.finished:
@@ -140,7 +154,8 @@ class MemoryTables:
         if job.idempotency is not None:
             self._idempotent.pop(job.idempotency[0], None)
 
-    def _select(self, filter: Filter, *, newest_first: bool = False) -> Iterator[Job]:
+    def _select(self, filter: Filter, *, newest_first: bool = False, above: int | None = None) -> Iterator[Job]:
         with self._lock:
             jobs = list(self._jobs.values())
-        return (job for job in (reversed(jobs) if newest_first else jobs) if matches(job, filter))
+        within = (job for job in (reversed(jobs) if newest_first else jobs) if above is None or job.id > above)
+        return (job for job in within if matches(job, filter))

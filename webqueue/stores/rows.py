@@ -4,10 +4,11 @@ import json
 from typing import Any, Final
 
 from webqueue.job import Attempt, Failure, Job, State
-from webqueue.stores.tables import Filter
+from webqueue.stores.tables import GROUPED, Filter, steps
+from webqueue.strictjson import dump
 
-SEARCHED: Final = 20_000
-"""A text is searched for in the newest so many jobs."""
+FAILED_INDEX: Final = "INDEX IF NOT EXISTS jobs_failed ON jobs (finished_at, id) WHERE state = 'failed'"
+"""Costs what does not fail nothing."""
 
 SCHEMA = """
 CREATE TABLE jobs (
@@ -22,6 +23,7 @@ CREATE INDEX jobs_todo ON jobs (queue, kind, rank, place) WHERE state = 'todo';
 CREATE INDEX jobs_scheduled ON jobs (run_at, id) WHERE state = 'scheduled';
 CREATE INDEX jobs_by_state ON jobs (state, id) WHERE state <> 'todo';
 CREATE INDEX jobs_finished ON jobs (finished_at, id) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_failed ON jobs (finished_at, id) WHERE state = 'failed';
 CREATE INDEX jobs_unique_key ON jobs (unique_key) WHERE unique_key IS NOT NULL AND state IN ('todo', 'scheduled');
 CREATE UNIQUE INDEX jobs_idempotency_key ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE TABLE lines (job INTEGER NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, level TEXT NOT NULL,
@@ -92,24 +94,49 @@ def _history(text: str) -> tuple[Attempt, ...]:
     )
 
 
-def where_of(filter: Filter, before: int | None) -> tuple[str, list[Any]]:
-    """The WHERE clause of *filter*; a text is looked for in the newest SEARCHED jobs only."""
+def where_of(filter: Filter, before: int | None, floor: int | None = None) -> tuple[str, list[Any]]:
+    """The WHERE clause of *filter*, for ids below *before* and above *floor*."""
     text = f"%{_escaped(filter.text)}%" if filter.text is not None else None
     haystack = (
         "id || ' ' || kind || ' ' || coalesce(unique_key, '') || ' ' || coalesce(error, '')"
         " || ' ' || CAST(payload AS TEXT)"
     )
+    # jobs_by_state is only used where its own condition is among those of the query.
+    by_state = "state = ?" if filter.ordered_state is None else "state = ? AND state <> 'todo'"
     conditions: list[tuple[str, Any]] = [
-        ("state = ?", filter.state),
+        (by_state, filter.state),
         ("kind = ?", filter.kind),
         ("queue = ?", filter.queue),
         ("json_extract(error, '$[0]') = ?", filter.error),
         ("id < ?", before),
-        (f"id > (SELECT max(id) FROM jobs) - {SEARCHED} AND {haystack} LIKE ? ESCAPE '\\'", text),
+        ("id > ?", floor),
+        ("+finished_at >= ?" if floor is not None else "finished_at >= ?", filter.since),
+        (f"{haystack} LIKE ? ESCAPE '\\'", text),
     ]
-    used = [(condition, value) for condition, value in conditions if value is not None]
+    used = [(condition, [value]) for condition, value in conditions if value is not None]
+    used += [_at(path, value) for path, value in filter.payload]
     where = "WHERE " + " AND ".join(condition for condition, _ in used) if used else ""
-    return where, [value for _, value in used]
+    return where, [value for _, values in used for value in values]
+
+
+def _at(path: str, value: str) -> tuple[str, list[str]]:
+    """The condition of ``found_at``. For two paths SQLite gives JSON, in which ``"7"`` and ``7`` differ."""
+    place = "$" + "".join(f'."{step}"' if isinstance(step, str) else f"[{step}]" for step in steps(path))
+    meant = [f"[{one},{one}]" for one in (value, dump(value).decode())]
+    return "json_extract(CAST(payload AS TEXT), ?, ?) IN (?, ?)", [place, place, *meant]
+
+
+def floor_of(filter: Filter, before: int | None) -> str:
+    """The query of ``Tables.floor``; its parameters are those of ``where_of``, and how many jobs to pass over."""
+    where, _ = where_of(Filter(filter.ordered_state), before)
+    return f"SELECT id FROM jobs {where} ORDER BY id DESC LIMIT 1 OFFSET ?"
+
+
+FAILURES: Final = (
+    "SELECT id, kind, json_extract(error, '$[0]'), finished_at FROM jobs WHERE state = 'failed' AND finished_at >= ?"
+    f" ORDER BY finished_at DESC, id DESC LIMIT {GROUPED}"
+)
+"""What group_failures takes, of those that failed since a time."""
 
 
 def _escaped(text: str) -> str:

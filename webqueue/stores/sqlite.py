@@ -16,12 +16,24 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from webqueue import floors
 from webqueue.errors import DiskFull, StoreUnavailable, StoreUnfit, Unavailable
 from webqueue.job import Job, LogLine, Rejection, State
 from webqueue.queues import Key
 from webqueue.stores.batch import Batch, Pause
-from webqueue.stores.rows import SCHEMA, SELECT, SIZES, UPSERTS, to_job, to_row, where_of
-from webqueue.stores.tables import Filter, Loaded, Totals
+from webqueue.stores.rows import (
+    FAILED_INDEX,
+    FAILURES,
+    SCHEMA,
+    SELECT,
+    SIZES,
+    UPSERTS,
+    floor_of,
+    to_job,
+    to_row,
+    where_of,
+)
+from webqueue.stores.tables import SEARCHED, Disk, FailureGroup, Filter, Loaded, Totals, group_failures
 
 APPLICATION_ID: Final = 0x77715545
 """In the file's header: this file is webqueue's (https://sqlite.org/fileformat.html#application_id)."""
@@ -50,6 +62,7 @@ class SqliteTables:
 
     def open(self) -> Loaded:
         """See Tables."""
+        _check_library()
         try:
             if _is_fresh(self._path):
                 _create(Path(os.path.realpath(self._path)))
@@ -96,6 +109,7 @@ class SqliteTables:
     def _prepare(self, writer: sqlite3.Connection) -> None:
         writer.execute("PRAGMA query_only = OFF")
         writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute(f"CREATE {FAILED_INDEX}")  # older files have none; who does not know it is not disturbed by it
         writer.execute(f"PRAGMA synchronous = {'FULL' if self._flushed else 'NORMAL'}")
         writer.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")
 
@@ -187,18 +201,29 @@ class SqliteTables:
         found: int | None = self._one("SELECT id FROM jobs WHERE idempotency_key = ?", (key,))
         return found
 
-    def page(self, filter: Filter, before: int | None, limit: int) -> list[Job]:
+    def floor(self, filter: Filter, before: int | None) -> int | None:
         """See Tables."""
-        where, parameters = where_of(filter, before)
+        _, parameters = where_of(Filter(filter.ordered_state), before)
+        floor: int | None = self._one(floor_of(filter, before), (*parameters, SEARCHED))
+        return floor
+
+    def page(self, filter: Filter, before: int | None, limit: int, floor: int | None = None) -> list[Job]:
+        """See Tables."""
+        where, parameters = where_of(filter, before, floor)
         return self._jobs(f"{where} ORDER BY id DESC LIMIT ?", (*parameters, limit))
 
     def matching(self, filter: Filter, limit: int) -> tuple[int, list[int]]:
         """See Tables."""
-        where, parameters = where_of(filter, None)
+        where, parameters = where_of(filter, None, self.floor(filter, None) if filter.deep else None)
         with self._reader() as reader:
             matched = reader.execute(f"SELECT count(*) FROM jobs {where}", parameters).fetchone()[0]
             rows = reader.execute(f"SELECT id FROM jobs {where} ORDER BY id LIMIT ?", (*parameters, limit))
             return matched, [id for (id,) in rows]
+
+    def failures(self, since: int) -> list[FailureGroup]:
+        """See Tables."""
+        with self._reader() as reader:
+            return group_failures(reader.execute(FAILURES, (since,)))
 
     def newest_finished(self, limit: int) -> list[Job]:
         """See Tables."""
@@ -224,8 +249,25 @@ class SqliteTables:
         files = (self._path, self._path.with_name(self._path.name + "-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
+    def disk(self) -> Disk | None:
+        """See Tables."""
+        wal = self._path.with_name(self._path.name + "-wal")
+        try:
+            disk = os.statvfs(self._path.parent)
+            return Disk(disk.f_bavail * disk.f_frsize, wal.stat().st_size if wal.exists() else 0)
+        except OSError:
+            return None
+
 
 # -- the file itself ---------------------------------------------------------------------------------------------
+
+
+def _check_library() -> None:
+    if sqlite3.sqlite_version_info < floors.SQLITE:
+        needed = ".".join(map(str, floors.SQLITE))
+        raise StoreUnfit(
+            f"This Python has SQLite {sqlite3.sqlite_version}, and {needed} is needed: use a Python with a newer one."
+        )
 
 
 def _is_fresh(path: Path) -> bool:

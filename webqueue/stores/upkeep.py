@@ -4,6 +4,7 @@ Each is one more decision of the journal, in small steps, so that pushes and out
 """
 
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,12 +16,14 @@ from webqueue.stores.batch import Batch, Numbers
 from webqueue.stores.board import Board
 from webqueue.stores.journal import AnyJournal
 from webqueue.stores.tables import Tables
-from webqueue.timers import Alarm, Timers
+from webqueue.timers import LONGEST_SLEEP, Alarm, Timers
 
 STEP: Final = 500
 """So many jobs at most are forgotten, or become due, in one step."""
 AGAIN: Final = 1.0
 """Seconds after which what could not be read is read again."""
+LATE: Final = 0.1
+"""Seconds by which an alarm may be late; one that is later was set before the clock was."""
 DAY: Final = 86_400_000_000
 """µs"""
 
@@ -143,12 +146,15 @@ class Upkeep:
             self._soon(self.promote)
 
     def _set_due_alarm(self, run_at: int) -> None:
+        # Nothing in Python < 3.13 tells that the clock was set: it is compared here after each commit, which costs
+        # nothing, and once a minute where nothing happens.
+        wait = min((run_at - self._clock()) / 1e6, LONGEST_SLEEP)
         set_to, alarm = self._due_alarm or (None, None)
-        if set_to == run_at:
-            return
         if alarm is not None:
+            if set_to == run_at and alarm.when <= time.monotonic() + max(wait, 0) + LATE:
+                return
             alarm.cancel()
-        self._due_alarm = (run_at, self._timers.after((run_at - self._clock()) / 1e6, self._ring))
+        self._due_alarm = (run_at, self._timers.after(wait, self._ring))
 
     def _ring(self) -> None:
         with self._board.lock:

@@ -18,6 +18,8 @@ SESSION_SECONDS: Final = 12 * 3600
 MOST_SESSIONS: Final = 10_000
 ACCESS: Final = "webqueue.access"
 """The WSGI environ's key under which the guard leaves what a request may do."""
+SESSION: Final = "webqueue.session"
+"""There too: whether that is by a session."""
 
 
 class Access(enum.IntEnum):
@@ -31,6 +33,11 @@ class Access(enum.IntEnum):
 def access_of(environ: Mapping[str, Any]) -> Access:
     """What the guard found out about the request of *environ*."""
     return Access(environ.get(ACCESS, Access.NONE))
+
+
+def logged_in(environ: Mapping[str, Any]) -> bool:
+    """Whether it was a session that opened this request, which its reader may end."""
+    return bool(environ.get(SESSION))
 
 
 class Sessions:

@@ -20,6 +20,10 @@ from webqueue.web.wire import Wire
 
 PERIOD: Final = 0.05
 """Seconds between two frames to one client, at least."""
+SHARE: Final = 0.03
+"""So much of one processor it takes, about: in a flood frames come less often, and the consumers go on."""
+LONGEST: Final = 0.5
+"""... but no two frames are further apart than these seconds, whatever they cost."""
 MOST_REJECTIONS: Final = 20
 """``job_rejected`` events a second, at most."""
 MOST_QUEUED: Final = 2 * MOST_REJECTIONS
@@ -37,6 +41,15 @@ LOBBY_SECONDS: Final = 15.0
 _log = logging.getLogger(__name__)
 
 
+def _warnings(snapshot: dict[str, Any]) -> dict[str, Any]:
+    return {name: snapshot[name] for name in ("warnings", "draining")}
+
+
+def _period(spent: float) -> float:
+    """Seconds between the begins of two rounds, where the first took *spent* s of a processor."""
+    return min(LONGEST, max(PERIOD, spent / SHARE))
+
+
 class Client:
     """One socket that has joined."""
 
@@ -46,6 +59,8 @@ class Client:
         """The number of the last change it knows of, from an earlier connection in this epoch."""
         self.at: int | None = None
         """The number of the last change that it was told; None: it is owed its first frame."""
+        self.warned: object = None
+        """What it was told last to be wrong; None where that is not known."""
         self.slow_since: float | None = None
         self.held: dict[int, list[Any] | None] = {}
         """The jobs that it follows; until it has its ack what it will be told about one is held back here."""
@@ -121,7 +136,7 @@ class Emitter:
     def _run(self, feed: Feed) -> None:
         while True:
             feed.wait(self._heard(), self._patience())
-            begun = time.monotonic()
+            begun, spent = time.monotonic(), time.thread_time()
             try:
                 told = self._tell(feed, begun)
             except NotRunning:
@@ -133,7 +148,7 @@ class Emitter:
                 self._cut_all()
                 return
             if told:
-                self._pause.wait(max(0.0, begun + PERIOD - time.monotonic()))
+                self._pause.wait(max(0.0, begun + _period(time.thread_time() - spent) - time.monotonic()))
 
     def _heard(self) -> int | None:
         """The number of the change up to which everybody knows; None where nobody listens."""
@@ -155,7 +170,8 @@ class Emitter:
         told = self._welcome(now)
         told |= self._tell_followers(feed.take_followed(), now)
         told |= self._tell_rejections(feed.take_rejections(), now)
-        return self._tell_changes(feed.take_progress(), now) or told
+        told |= self._tell_changes(feed.take_progress(), now)
+        return self._tell_warnings(now) or told
 
     # -- what is told --------------------------------------------------------------------------------------------
 
@@ -167,6 +183,7 @@ class Emitter:
             event, body = ("snapshot", self._whole()) if missed is None else ("changes", missed | {"progress": {}})
             self._send([client], event, body)
             client.at = body["seq"]
+            client.warned = _warnings(body) if event == "snapshot" else None
         return bool(new)
 
     def _tell_changes(self, progress: dict[int, Progress], now: float) -> bool:
@@ -187,8 +204,22 @@ class Emitter:
             self._send(clients, event, body)
             for client in clients:
                 client.at = body["seq"]
+                client.warned = _warnings(body) if event == "snapshot" else client.warned
             told = True
         return told
+
+    def _tell_warnings(self, now: float) -> bool:
+        """What is wrong, where a client was told otherwise. Only what goes wrong wakes the emitter for it."""
+        ready = [client for client in self._ready(now) if client.at is not None]
+        if not ready:
+            return False
+        wrong = self._engine.warnings()
+        behind = [client for client in ready if client.warned != wrong]
+        for client in behind:
+            client.warned = wrong
+        if behind:
+            self._send(behind, "warnings", wrong)
+        return bool(behind)
 
     def _tell_rejections(self, rejections: list[Rejection], now: float) -> bool:
         told = False

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from flask import Flask, current_app, has_app_context
 from marshmallow import Schema
 
+from webqueue import floors
 from webqueue.engine import Engine
 from webqueue.errors import NotRunning, SettingsError
 from webqueue.handlers import Handler, Handlers
@@ -93,7 +94,7 @@ class WebQueue:
     def init_app(self, app: Flask, url_prefix: str = "", **settings: Any) -> None:
         """Serve the queue inside *app*, all of it under *url_prefix*, and start the consumers.
 
-        Raises SettingsError, and StoreError where the store can't be opened.
+        Raises SettingsError, Outdated, and StoreError where the store can't be opened.
         """
         self._install(app, url_prefix, settings, shared=True)
 
@@ -117,6 +118,7 @@ class WebQueue:
         raise NotRunning(f"Which queue? Outside an application context, {there} this one: use app.app_context().")
 
     def _install(self, app: Flask, url_prefix: str, arguments: Mapping[str, Any], shared: bool) -> None:
+        floors.check()
         if ENGINE in app.extensions:
             raise SettingsError(f"The application {app.name!r} has a webqueue already.")
         prefix = _checked_prefix(url_prefix)

@@ -21,7 +21,7 @@ from werkzeug.routing import MapAdapter
 
 from webqueue.settings import Settings
 from webqueue.web import problems
-from webqueue.web.access import ACCESS, Access, Keys
+from webqueue.web.access import ACCESS, SESSION, Access, Keys
 from webqueue.web.incoming import BULK_BYTES, PUSH_BYTES
 from webqueue.web.origins import Hosts, Origins
 from webqueue.web.routes import NAME
@@ -76,6 +76,7 @@ class Guard:
             self.origins.check(environ)
             _check_length(environ, LIMITS.get(route, PUSH_BYTES))
         access = environ[ACCESS] = self._keys.of_request(environ)
+        environ[SESSION] = access is not Access.NONE and self._keys.needed and "HTTP_AUTHORIZATION" not in environ
         if access is Access.NONE:
             self._turn_away(environ, route)
         elif changes and access is Access.VIEW and route not in FOR_VIEWERS:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from flask import request
 from marshmallow import Schema, ValidationError
-from werkzeug.exceptions import NotFound, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge, UnsupportedMediaType
 
 from webqueue import strictjson
 
@@ -48,6 +48,19 @@ def need_media_type(*wanted: str) -> str:
     return mimetype
 
 
+def seen_revision() -> int | None:
+    """The revision of ``If-Match: "3"``, at which the client saw the job; None where it means the job as it is (``*``).
+
+    -1, which is no job's, for what can't be an ETag of ours. Raises BadRequest for several.
+    """
+    tags = request.if_match if "If-Match" in request.headers else None
+    if tags is None or tags.star_tag:
+        return None
+    if len(strong := list(tags.as_set())) > 1:
+        raise BadRequest("If-Match takes one ETag here.")
+    return int(strong[0]) if strong and _ID.fullmatch(strong[0]) else -1
+
+
 def read_filter(schema: Schema) -> dict[str, Any]:
     """The JSON object in the body, loaded by *schema*; a missing body is an empty object."""
     if not request.content_length and not request.headers.get("Transfer-Encoding"):
@@ -58,6 +71,12 @@ def read_filter(schema: Schema) -> dict[str, Any]:
 def read_query(schema: Schema) -> dict[str, Any]:
     """The query parameters, loaded by *schema*. Raises ValidationError."""
     return loaded(schema, request.args.to_dict())
+
+
+def as_words(error: ValidationError) -> str:
+    """What is wrong with a query, in one line for a person."""
+    messages = error.messages if isinstance(error.messages, dict) else {"query": error.messages}
+    return " ".join(f"{name}: {' '.join(map(str, told))}" for name, told in messages.items())
 
 
 def loaded(schema: Schema, data: object) -> dict[str, Any]:

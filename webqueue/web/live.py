@@ -152,7 +152,7 @@ class Live:
         return pushed_json(self._engine, self._engine.push(body))
 
     def _cancel_job(self, sid: str, body: object) -> tuple[int, object]:
-        return 200, job_json(self._engine.cancel(_id(body)))
+        return 200, job_json(self._engine.cancel(_id(body), who=self._addresses.get(sid)))
 
     def _retry_job(self, sid: str, body: object) -> tuple[int, object]:
         return 202, job_json(self._engine.retry(_id(body)))

@@ -15,7 +15,17 @@ from webqueue.jsonschema import json_schema
 from webqueue.strictjson import MAX_INTEGER
 from webqueue.version import VERSION
 from webqueue.web.problems import MEDIA_TYPE
-from webqueue.web.schemas import BulkFilter, JobsQuery, LogQuery, PageQuery, PauseBody, ResumeBody, WaitQuery
+from webqueue.web.schemas import (
+    BulkFilter,
+    CancelBody,
+    FailuresQuery,
+    JobsQuery,
+    LogQuery,
+    PageQuery,
+    PauseBody,
+    ResumeBody,
+    WaitQuery,
+)
 
 Document = dict[str, Any]
 
@@ -63,7 +73,9 @@ COMPONENTS: Final[Mapping[str, Document]] = {
         **_object(counts={"type": "object"}, totals={"type": "object"}, queues={"type": "object"}, seq=WHOLE,
                   paused={"type": "boolean"}, paused_queues={"type": "object"}, epoch=TEXT,
                   pauses=_array(_object(queue=_or_null("string"), who=_or_null("string"), why=_or_null("string"),
-                                        at=TIME))),
+                                        at=TIME)),
+                  warnings=_array(_object(code=TEXT, message=TEXT)),
+                  draining={"anyOf": [_object(at=TIME, until=MAYBE_TIME), {"type": "null"}]}),
     },
 }  # fmt: skip
 
@@ -87,6 +99,8 @@ LINES = _object(lines=_array(_object(at=TIME, level=TEXT, message=TEXT)), next=C
 TOLD = _object(accepted=_array(_object(index=WHOLE, id=WHOLE)), rejected=_array(_object(index=WHOLE, errors=ERRORS)))
 BODY: Final = (400, 413, 415, 422)
 """How a body is refused."""
+SEEN: Final[Mapping[str, Document]] = {"If-Match": TEXT}
+"""The revision at which the client saw the job, as in its ETag."""
 ALWAYS: Final = (400, 401, 403, 421, 503)
 """How anything is refused: by its Host, without a token, from a foreign page, at the wrong time."""
 
@@ -100,11 +114,20 @@ CALLS: Final[Mapping[str, Call]] = {
         lines=True,
     ),
     "list_jobs": Call({200: _object(jobs=_array(JOB), next=CURSOR)}, JobsQuery(), refusals=(422,)),
+    "list_failures": Call(
+        {200: _object(within=TEXT, since=TIME, more=WHOLE, groups=_array(_object(
+            kind=TEXT, error=_or_null("string"), count=WHOLE, first=TIME, last=TIME,
+            newest={"anyOf": [_object(id=WHOLE, error=ERROR), {"type": "null"}]})))},
+        FailuresQuery(), refusals=(422,),
+    ),
     "show_job": Call({200: JOB}, WaitQuery(), refusals=(404, 422)),
-    "forget_job": Call({204: None}, refusals=(404, 409)),
+    "forget_job": Call({204: None}, headers=SEEN, refusals=(404, 409, 412)),
     "show_log": Call({200: LINES}, LogQuery(), refusals=(404, 422)),
-    "cancel_job": Call({200: JOB}, refusals=(404, 409)),
-    "retry_job": Call({202: JOB}, refusals=(404, 409)),
+    "cancel_job": Call({200: JOB}, body=json_schema(CancelBody()), headers=SEEN, refusals=(404, 409, 412, *BODY)),
+    "retry_job": Call({202: JOB}, headers=SEEN, refusals=(404, 409, 412)),
+    "run_job": Call({202: JOB}, headers=SEEN, refusals=(404, 409, 412)),
+    "run_jobs": Call({200: DONE}, body=json_schema(BulkFilter()), refusals=BODY),
+    "forget_jobs": Call({200: DONE}, body=json_schema(BulkFilter()), refusals=BODY),
     "retry_jobs": Call({200: DONE}, body=json_schema(BulkFilter()), refusals=BODY),
     "cancel_jobs": Call({200: DONE}, body=json_schema(BulkFilter()), refusals=BODY),
     "list_rejections": Call({200: _object(rejections=_array(_ref("Rejection")), next=CURSOR)}, PAGE, refusals=(422,)),

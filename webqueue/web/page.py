@@ -7,7 +7,7 @@ from typing import Any, Final
 from flask import Response, request, url_for
 from jinja2 import Environment, FileSystemLoader
 
-from webqueue.web.access import Access, access_of
+from webqueue.web.access import Access, access_of, logged_in
 from webqueue.web.assets import folder
 from webqueue.web.current import current_prefix
 
@@ -23,6 +23,7 @@ def render(template: str, status: int = 200, **values: Any) -> Response:
         "prefix": current_prefix(),
         "server": request.host_url.rstrip("/"),
         "can_write": access_of(request.environ) is Access.ALL,
+        "logged_in": logged_in(request.environ),
         **values,
     }
     text = _environment().get_template(template).render(values)

@@ -14,6 +14,7 @@ TABLE: Final[dict[type[BaseException], tuple[int, str]]] = {
     strictjson.NotJSON: (400, "Not JSON"),
     errors.JobNotFound: (404, "No such job"),
     errors.StateConflict: (409, "Not in this state"),
+    errors.ChangedMeanwhile: (412, "Changed meanwhile"),
     errors.KeyReused: (422, "Idempotency-Key reused"),
     errors.Rejected: (422, "Unfit"),
     ValidationError: (422, "Invalid request"),

@@ -52,6 +52,16 @@ class JobsQuery(PageQuery):
     q = fields.String(validate=validate.Length(max=1000))
 
 
+FAILED_WITHIN = {"1h": 3_600, "24h": 86_400, "7d": 604_800}
+"""Seconds that one looks back for failures."""
+
+
+class FailuresQuery(Query):
+    """How far one looks back."""
+
+    within = fields.String(validate=validate.OneOf(list(FAILED_WITHIN)), load_default="24h")
+
+
 class LogQuery(Query):
     """Which lines of a job's log."""
 
@@ -85,6 +95,13 @@ class PauseBody(Schema):
 
 class ResumeBody(PauseBody):
     """What goes on."""
+
+
+class CancelBody(Schema):
+    """Why, and by whom (where it does not say, from which address) a job is cancelled."""
+
+    why = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=1000))
+    who = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=200))
 
 
 class JobRef(Schema):

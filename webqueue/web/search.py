@@ -1,13 +1,15 @@
-"""What one types to find jobs: ``state:failed kind:resize queue:"my mail" error:ValueError``, and words of any kind."""
+"""What one types to find jobs: ``state:failed kind:resize payload.user.id=7``, and words of any kind."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from webqueue.job import State
+from webqueue.stores.tables import steps
 from webqueue.web.schemas import NAME_LENGTH
 
-WORDS: Final = ("id", "state", "kind", "queue", "key", "error")
+WORDS: Final = ("id", "state", "kind", "queue", "key", "error", "since")
 """What may stand before a colon."""
 MOST_TEXT: Final = 1_000
 MOST_SAID: Final = 200
@@ -15,11 +17,17 @@ MOST_SAID: Final = 200
 MOST_MATCHING: Final = 1_000
 """Jobs of a search that are retried or cancelled at once."""
 
+MOST_PATHS: Final = 5
+"""Values that are looked for in one payload."""
+_PAYLOAD: Final = "payload."
+
 _STATES = [state.value for state in State]
 _ID = re.compile(r"[0-9]{1,16}")
 # A quote closes only at the end of a word: what is copied from a payload ("width":200) stays as it is. A URL's scheme
 # is no filter.
-_TOKEN = re.compile(r'(?:(?P<word>[A-Za-z_]+):(?!//))?(?:"(?P<quoted>[^"]*)"(?!\S)|(?P<bare>\S*))')
+_TOKEN = re.compile(
+    r'(?:(?P<word>[A-Za-z_]+):(?!//)|(?P<path>payload\.[^\s="]+)=)?(?:"(?P<quoted>[^"]*)"(?!\S)|(?P<bare>\S*))'
+)
 
 
 class Unclear(ValueError):
@@ -27,7 +35,8 @@ class Unclear(ValueError):
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The filters that *text* means: ``id`` (an integer), ``state``, ``kind``, ``queue``, ``error``, ``q``.
+    """The filters that *text* means: ``id`` (an integer), ``state``, ``kind``, ``queue``, ``error``, ``q``;
+    ``since`` (µs), ``payload`` (pairs of path and value).
 
     ``q`` is text to be looked for as it stands: the words without a colon, or the ``key:``. Raises Unclear.
     """
@@ -38,6 +47,8 @@ def parse(text: str) -> dict[str, Any]:
     for word, value in _tokens(text):
         if word is None:
             words.append(value)
+        elif word.startswith(_PAYLOAD):
+            filters["payload"] = _with_path(filters.get("payload", ()), word.removeprefix(_PAYLOAD), value)
         elif word in filters:
             raise Unclear(f"There are two of {word}:, and a job has one.")
         else:
@@ -45,7 +56,7 @@ def parse(text: str) -> dict[str, Any]:
     return _with_text(filters, " ".join(words))
 
 
-def as_filter(filters: Mapping[str, Any]) -> dict[str, str]:
+def as_filter(filters: Mapping[str, Any]) -> dict[str, Any]:
     """*filters* as ``Filter`` names them: ``q`` is its ``text``, and it has no ``id``."""
     return {"text" if name == "q" else name: value for name, value in filters.items() if name != "id"}
 
@@ -59,8 +70,8 @@ def _tokens(text: str) -> Iterator[tuple[str | None, str]]:
     """(what stands before the colon, or None; the value without its quotes)."""
     for match in _TOKEN.finditer(text):
         if match[0]:
-            word = match["word"]
-            yield word and word.lower(), match["bare"] if match["quoted"] is None else match["quoted"]
+            word = match["word"] and match["word"].lower()
+            yield word or match["path"], match["bare"] if match["quoted"] is None else match["quoted"]
 
 
 def _checked(word: str, value: str) -> Any:
@@ -72,7 +83,31 @@ def _checked(word: str, value: str) -> Any:
         raise Unclear(f"There is no state {value[:40]}, only {_listed(_STATES)}.")
     if word == "id" and not _ID.fullmatch(value):
         raise Unclear(f"An id is a number, not {value[:40]}.")
-    return int(value) if word == "id" else value.lower() if word == "state" else value
+    return _READ.get(word, str)(value)
+
+
+def _moment(text: str) -> int:
+    """µs since 1970."""
+    try:
+        at = datetime.fromisoformat(text)
+        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+    except (ValueError, OverflowError):
+        raise Unclear(f"A time is written as 2030-01-31T12:00:00Z, not {text[:40]}.") from None
+
+
+_READ: Final[Mapping[str, Any]] = {"id": int, "state": str.lower, "since": _moment}
+
+
+def _with_path(known: tuple[tuple[str, str], ...], path: str, value: str) -> tuple[tuple[str, str], ...]:
+    if not 0 < len(value) <= NAME_LENGTH or len(path) > NAME_LENGTH:
+        raise Unclear(f"What follows payload.{path[:40]}= is {'missing' if not value else 'too long'}.")
+    if len(known) == MOST_PATHS:
+        raise Unclear(f"Search for {MOST_PATHS} values of a payload at most.")
+    try:
+        steps(path)
+    except ValueError:
+        raise Unclear(f"A path is written as payload.customer.orders[0].id, not payload.{path[:40]}.") from None
+    return (*known, (path, value))
 
 
 def _with_text(filters: dict[str, Any], text: str) -> dict[str, Any]:

@@ -1,31 +1,59 @@
-// Said only while something is paused: which, by whom, since when, why. The news say only what is paused; the rest is
-// asked for when that changes.
+// Said only while something is held, or the server comes to its end: what, by whom, since when, why. The news say only what
+// is paused; the rest is asked for when that changes.
 import { act } from "../actions.js";
 import { call } from "../api.js";
-import { part, setText } from "../page.js";
+import { clock, tell } from "../clock.js";
+import { clone, part, setText } from "../page.js";
 
 let pausedQueues = [];
+let pauses = []; // as they were told last
 let asked = ""; // for which pauses
+let drawn = "";
 
-function sentence({ queue, who, why, at }) {
+function paused({ queue, who, why, at }) {
   const what = queue === null ? "Paused: nothing new starts, pushes are still accepted" : `Queue ${queue} is paused`;
-  const since = at ? `, since ${new Date(at).toLocaleTimeString()}` : "";
-  return `${what}${who ? `, by ${who}` : ""}${since}${why ? `: ${why}` : ""}.`;
+  return { what: what + (who ? `, by ${who}` : ""), at, rest: why ? `: ${why}` : "" };
+}
+
+function ending({ at, until }) {
+  const rest = until ? `; what still runs gets until ${clock(until)} and is then put back` : "";
+  return { what: "Shutting down: takes no more pushes", at, rest: `: the process was asked to end${rest}` };
+}
+
+function line({ what, at, rest }) {
+  const span = clone("held-line");
+  setText(part(span, "what"), what);
+  setText(part(span, "rest"), rest);
+  tell(part(span, "time"), at, "clock");
+  return span;
+}
+
+function draw(root, state) {
+  const lines = [...(state.draining ? [ending(state.draining)] : []), ...pauses.map(paused)];
+  const now = JSON.stringify(lines);
+  if (now === drawn) return;
+  drawn = now;
+  part(root, "words").replaceChildren(...lines.map(line));
 }
 
 async function ask(root, state) {
   const what = JSON.stringify([state.paused, state.pausedQueues]);
   if (what === asked) return;
   asked = what;
-  if (root.hidden) return;
-  const { pauses } = await call("GET", "/queue");
-  if (what === asked) setText(part(root, "words"), pauses.map(sentence).join(" "));
+  const any = state.paused || Object.keys(state.pausedQueues).length;
+  const told = any ? (await call("GET", "/queue")).pauses : [];
+  if (what !== asked) return;
+  pauses = told;
+  draw(root, state);
 }
 
 export function renderPause(root, state) {
   const queues = Object.entries(state.pausedQueues);
+  const held = state.paused || queues.length > 0;
   pausedQueues = queues.map(([queue]) => queue);
-  root.hidden = !state.paused && !queues.length;
+  root.hidden = !held && !state.draining;
+  for (const button of root.querySelectorAll('[data-do="resume-all"]')) button.hidden = !held;
+  draw(root, state);
   ask(root, state).catch(() => {
     asked = "";
   });

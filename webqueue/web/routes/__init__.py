@@ -13,6 +13,7 @@ from webqueue.web.assets import folder
 from webqueue.web.routes import (
     actions,
     dashboard,
+    failures,
     health,
     jobs,
     kinds,
@@ -26,7 +27,7 @@ from webqueue.web.routes import (
 )
 
 MODULES: Final = (
-    push_job, push_jobs, jobs, actions, rejections, queue, kinds, health, dashboard, login, metrics, openapi,
+    push_job, push_jobs, jobs, actions, failures, rejections, queue, kinds, health, dashboard, login, metrics, openapi,
 )  # fmt: skip
 NAME: Final = "webqueue"
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -20,10 +21,11 @@ FORM: Final = "application/x-www-form-urlencoded"
 MOST_CHOSEN: Final = 200
 """Jobs that are chosen one by one: as many as a page shows."""
 
-_DONE: Final = {"retry": "retried", "cancel": "cancelled", "delete": "deleted"}
-_ID = re.compile(r"[0-9]{1,16}")
+_DONE: Final = {"retry": "retried", "cancel": "cancelled", "run now": "put into todo", "delete": "deleted"}
+_ID = re.compile(r"([0-9]{1,16})(?:@([0-9]{1,16}))?")
+# 7, or 7@3: job 7, as it was seen at revision 3.
 # Pages of ours, below the prefix. Printable ASCII only: it becomes a header.
-_BACK = re.compile(r"/(?:jobs(?:/[0-9]+)?)?(?:\?[!-~]*)?")
+_BACK = re.compile(r"/(?:jobs(?:/[0-9]+)?|failures)?(?:\?[!-~]*)?")
 
 
 def act_on_jobs() -> Response:
@@ -43,7 +45,7 @@ def _act(engine: Engine, form: MultiDict[str, str]) -> str:
     """Do it, and say what was done or what is wrong."""
     do, ids = form.get("do", ""), form.getlist("id")
     if do not in _DONE:
-        return "Nothing was done: retry, cancel or delete?"
+        return "Nothing was done: retry, cancel, run now or delete?"
     if ids or "q" not in form:
         return _chosen(engine, do, list(dict.fromkeys(ids)))
     try:
@@ -60,15 +62,30 @@ def _chosen(engine: Engine, do: str, ids: Sequence[str]) -> str:
         return f"Nothing was done: an id is a number, not {wrong[0][:40]!r}."
     if not 0 < len(ids) <= MOST_CHOSEN:
         return f"Nothing was done: choose some jobs, {MOST_CHOSEN} at most."
-    step: Callable[[int], Any] = {"retry": engine.retry, "cancel": engine.cancel, "delete": engine.forget}[do]
+    step = _steps(engine)[do]
     done, refusals = 0, []
-    for id in map(int, ids):
+    for id, revision in map(_seen, ids):
         try:
-            step(id)
+            step(id, revision)
             done += 1
         except (JobNotFound, StateConflict) as error:
             refusals.append(f"{id}: {error}")
     return " ".join([f"{done:,} of {len(ids):,} {_DONE[do]}.", *refusals[:1]])
+
+
+def _seen(text: str) -> tuple[int, int | None]:
+    """The job's id, and the revision at which it was seen, if that is told."""
+    id, _, revision = text.partition("@")
+    return int(id), int(revision) if revision else None
+
+
+def _steps(engine: Engine) -> dict[str, Callable[[int, int | None], Any]]:
+    return {
+        "retry": engine.retry,
+        "cancel": partial(engine.cancel, who=request.remote_addr),
+        "run now": engine.run_now,
+        "delete": engine.forget,
+    }
 
 
 def _matching(engine: Engine, do: str, filters: Mapping[str, Any]) -> str:
@@ -78,9 +95,9 @@ def _matching(engine: Engine, do: str, filters: Mapping[str, Any]) -> str:
     if "id" in filters:
         ids = _if_it_matches(engine, filters)
         return _chosen(engine, do, ids) if ids else "Nothing was done: no job matches."
-    if do == "delete":
-        return "Nothing was done: jobs are deleted one by one."
-    step = engine.retry_all if do == "retry" else engine.cancel_all
+    if do not in ("retry", "cancel"):
+        return f"Nothing was done: jobs are {_DONE[do]} one by one."
+    step = engine.retry_all if do == "retry" else partial(engine.cancel_all, who=request.remote_addr)
     matched, done = step(as_filter(filters), MOST_MATCHING)
     more = f" {MOST_MATCHING:,} at a time: do it again for the rest." if matched > MOST_MATCHING else ""
     return f"{done:,} of {matched:,} {_DONE[do]}.{more}"

@@ -5,6 +5,7 @@ from flask import Response, request
 from webqueue.web.access import Access, access_of
 from webqueue.web.current import current_engine, current_prefix
 from webqueue.web.page import render
+from webqueue.web.search import MOST_SAID
 
 
 def dashboard() -> Response:
@@ -20,6 +21,7 @@ def dashboard() -> Response:
         demo=engine.demo,
         server=request.host_url.rstrip("/") + current_prefix(),
         can_write=access_of(request.environ) is Access.ALL,
+        said=request.args.get("said", "")[:MOST_SAID],
     )
 
 

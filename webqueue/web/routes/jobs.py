@@ -1,38 +1,50 @@
 """/jobs: the jobs, one and many."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, request
+from marshmallow import ValidationError
 from werkzeug.exceptions import NotFound
 
 from webqueue.engine import Engine, Page
 from webqueue.errors import JobNotFound
-from webqueue.stores.rows import SEARCHED
-from webqueue.stores.tables import Filter, matches
-from webqueue.views import job_json, job_summary, log_json
+from webqueue.job import Job, State
+from webqueue.redaction import SECRET_NAMES, redacted
+from webqueue.stores.tables import SEARCHED, Filter, matches
+from webqueue.timeline import steps
+from webqueue.views import iso, job_json, job_summary, log_json
 from webqueue.web.access import Access, access_of
-from webqueue.web.answers import answer, job_answer
+from webqueue.web.answers import answer, job_answer, job_url
 from webqueue.web.current import current_engine, current_prefix
-from webqueue.web.incoming import MOST_WAIT, job_id, read_filter, read_query
+from webqueue.web.incoming import MOST_WAIT, as_words, job_id, read_filter, read_query, seen_revision
 from webqueue.web.page import prefers_page, render
-from webqueue.web.schemas import SHOWN, BulkFilter, JobsQuery, LogQuery, WaitQuery
+from webqueue.web.schemas import SHOWN, BulkFilter, CancelBody, JobsQuery, LogQuery, WaitQuery
 from webqueue.web.search import MOST_MATCHING, MOST_SAID, Unclear, as_filter, as_text, parse
 
-_JOBS, _LOG, _WAIT, _BULK = JobsQuery(), LogQuery(), WaitQuery(), BulkFilter()
+_JOBS, _LOG, _WAIT, _BULK, _CANCEL = JobsQuery(), LogQuery(), WaitQuery(), BulkFilter(), CancelBody()
 
 
 def list_jobs() -> Response:
     """A page of jobs, newest first; for a browser one to search in."""
-    query = read_query(_JOBS)
-    response = _search(**query) if prefers_page() else _listed(current_engine().jobs(**query))
+    response = _asked() if prefers_page() else _listed(current_engine().jobs(**read_query(_JOBS)))
     response.headers["Vary"] = "Accept"
     return response
 
 
 def _listed(page: Page) -> Response:
-    return answer({"jobs": [job_json(job) for job in page.items], "next": page.next})
+    body = {"jobs": [job_json(job) for job in page.items], "next": page.next}
+    return answer(body if page.searched is None else {**body, "searched": page.searched})
+
+
+def _asked() -> Response:
+    """The page of jobs; of a query that can't be read one that says why."""
+    try:
+        query = read_query(_JOBS)
+    except ValidationError as error:
+        return _page_of("", {}, Page([], None), 422, problem=as_words(error))
+    return _search(**query)
 
 
 def _search(cursor: int | None, limit: int, q: str = "", **fields: str) -> Response:
@@ -40,18 +52,33 @@ def _search(cursor: int | None, limit: int, q: str = "", **fields: str) -> Respo
     engine = current_engine()
     text = " ".join([*(as_text(name, value) for name, value in fields.items()), q]).strip()
     try:
-        filters, problem = parse(text), None
-        page = _found(engine, filters, cursor, limit)
+        filters = parse(text)
     except Unclear as error:
-        filters, problem, page = {}, str(error), Page([], None)
+        return _page_of(text, {}, Page([], None), problem=str(error), cursor=cursor, limit=limit)
+    return _page_of(text, filters, _found(engine, filters, cursor, limit), cursor=cursor, limit=limit)
+
+
+def _page_of(
+    text: str,
+    filters: Mapping[str, Any],
+    page: Page,
+    status: int = 200,
+    *,
+    problem: str | None = None,
+    cursor: int | None = None,
+    limit: int = SHOWN,
+) -> Response:
+    engine = current_engine()
     return render(
         "jobs.html",
+        status,
         text=text,
         filters=filters,
         problem=problem,
         jobs=[job_summary(job, _secret(engine, job.kind)) for job in page.items],
         counts=_counts(engine, filters),
-        searched=SEARCHED,
+        searched=page.searched,
+        most_searched=SEARCHED,
         most=MOST_MATCHING,
         cursor=cursor,
         here=_link(text, cursor, limit),
@@ -108,9 +135,36 @@ def _shown(id: str) -> Response:
     number = job_id(id)
     job = engine.job(number) if seconds is None else engine.wait(number, min(seconds, MOST_WAIT))
     if prefers_page():
-        lines = engine.log(number).items
-        return render("job.html", job=job_json(job), log=[log_json(line) for line in lines])
-    return job_answer(job)
+        return _page(engine, job)
+    return job_answer(job, headers={"ETag": f'"{job.revision}"'})
+
+
+def _page(engine: Engine, job: Job) -> Response:
+    """The job's page. Unlike the JSON it shows no secrets: it stands open on desks."""
+    secret = _secret(engine, job.kind)
+    view = job_json(job)
+    lines = [log_json(line) for line in engine.log(job.id, limit=1000).items]
+    return render(
+        "job.html",
+        job=view,
+        payload=redacted(view["payload"], secret),
+        result=redacted(view["result"], secret),
+        secret=sorted(secret),
+        secret_names=SECRET_NAMES.pattern,
+        log=lines,
+        steps=[(step.name, iso(step.at), step.words) for step in steps(job)],
+        cancelled_by=_cancelled_by(job, lines),
+        server=request.host_url.rstrip("/") + current_prefix(),
+        here=job_url(job.id),
+        said=request.args.get("said", "")[:MOST_SAID],
+    )
+
+
+def _cancelled_by(job: Job, lines: Sequence[Mapping[str, str]]) -> str:
+    """Who cancelled it, and why, as the store noted it in the log."""
+    if job.state not in (State.CANCELLED, State.RUNNING):
+        return ""
+    return next((line["message"] for line in reversed(lines) if line["message"].startswith("cancelled by ")), "")
 
 
 def _missing(id: str) -> Response:
@@ -126,17 +180,24 @@ def show_log(id: str) -> Response:
 
 def cancel_job(id: str) -> Response:
     """A waiting job is cancelled, a running one asked to stop."""
-    return job_answer(current_engine().cancel(job_id(id)))
+    asked = read_filter(_CANCEL)
+    who = asked["who"] or request.remote_addr
+    return job_answer(current_engine().cancel(job_id(id), seen_revision(), who=who, why=asked["why"]))
 
 
 def retry_job(id: str) -> Response:
     """A failed or cancelled job waits in todo again."""
-    return job_answer(current_engine().retry(job_id(id)), 202)
+    return job_answer(current_engine().retry(job_id(id), seen_revision()), 202)
+
+
+def run_job(id: str) -> Response:
+    """A scheduled job waits in todo at once."""
+    return job_answer(current_engine().run_now(job_id(id), seen_revision()), 202)
 
 
 def forget_job(id: str) -> Response:
     """A finished job is forgotten."""
-    current_engine().forget(job_id(id))
+    current_engine().forget(job_id(id), seen_revision())
     return Response(status=204)
 
 
@@ -149,7 +210,19 @@ def retry_jobs() -> Response:
 def cancel_jobs() -> Response:
     """All that match are cancelled, oldest first."""
     wanted = read_filter(_BULK)
-    return _bulk(*current_engine().cancel_all(wanted, wanted.pop("limit")))
+    return _bulk(*current_engine().cancel_all(wanted, wanted.pop("limit"), who=request.remote_addr))
+
+
+def run_jobs() -> Response:
+    """All scheduled ones that match wait in todo at once, oldest first."""
+    wanted = read_filter(_BULK)
+    return _bulk(*current_engine().run_all(wanted, wanted.pop("limit")))
+
+
+def forget_jobs() -> Response:
+    """All finished ones that match are forgotten, oldest first."""
+    wanted = read_filter(_BULK)
+    return _bulk(*current_engine().forget_all(wanted, wanted.pop("limit")))
 
 
 def _bulk(matched: int, done: int) -> Response:
@@ -165,4 +238,7 @@ ROUTES = [
     ("GET", "/jobs/<id>/log", show_log),
     ("POST", "/jobs/<id>/cancel", cancel_job),
     ("POST", "/jobs/<id>/retry", retry_job),
+    ("POST", "/jobs/<id>/run", run_job),
+    ("POST", "/jobs/run", run_jobs),
+    ("POST", "/jobs/delete", forget_jobs),
 ]
