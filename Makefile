@@ -25,7 +25,7 @@ lint: .venv/.test
 	$(BIN)/mypy
 
 bench: .venv/.bench
-	@for script in handoff throughput web backlog compute live; do \
+	@for script in handoff throughput web backlog compute; do \
 	  echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 soak: .venv/.test
@@ -34,7 +34,7 @@ soak: .venv/.test
 # Programs that tests drive: Debian's own browser; strace, which records and disturbs what is written to the disk; slow
 # clients; clocks that are set; the proxy. Each has the name of its package.
 # Where they can't be installed here the line to do so is printed, and the tests that need them fail with it.
-TOOLS := chromium strace slowhttptest faketime nginx
+TOOLS := chromium strace faketime nginx
 tools:
 	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing=yes; done; [ -n "$$missing" ] || exit 0; \
 	line="apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TOOLS)"; \

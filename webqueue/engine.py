@@ -23,6 +23,7 @@ from webqueue.look import Look, Metrics
 from webqueue.meters import Meters
 from webqueue.recurring import Recurring
 from webqueue.redaction import capped
+from webqueue.rings import Rings
 from webqueue.settings import Settings
 from webqueue.signals import Signals
 from webqueue.stores.base import NoRoom, Page, Pushed
@@ -124,6 +125,7 @@ class Engine:
         self._look = Look(
             self._store, self._executor, self._pace, self._consumers, self._groups, self.handlers, self._clock
         )
+        self._rings = Rings(self._store.board, self._clock)
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -149,6 +151,7 @@ class Engine:
             self._timers.start()
             try:
                 self._store.open()
+                self._rings.start()
                 self._recurring.start()
             except Exception:
                 self._store.close()
@@ -383,6 +386,11 @@ class Engine:
             commit=self._meters.commit,
             unpushed=self._recurring.unpushed(),
         )
+
+    def charts(self, step: int, since: int = 0) -> dict[str, Any]:
+        """The body of ``GET /charts``: what happened in each *step* (1 or 10 s) that began after *since* (s)."""
+        self._check_open()
+        return {"epoch": self.feed.epoch, **self._rings.body(step, since)}
 
     def metrics(self) -> Metrics:
         """All that is counted and measured."""

@@ -248,3 +248,7 @@ class LogLine(NamedTuple):
     at: int
     level: str
     message: str
+
+
+CANCELLED_BY: Final = "cancelled by "
+"""How the line begins by which a job's log says who cancelled it."""

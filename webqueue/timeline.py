@@ -1,19 +1,24 @@
 """What became of a job, step by step, for people. Its twin in the browser is static/js/timeline.js."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from webqueue.job import Job, State
+from webqueue.job import CANCELLED_BY, Job, LogLine, State
 
 SHOWN = 10
 """So many of the newest attempts are told."""
 
 
 class Step(NamedTuple):
-    """One step: its *name*, when it began (µs since 1970), and what took how long until it ended (words, or none)."""
+    """One step: its *name*, when it began (µs since 1970), and what took how long until it ended (words, or none).
+
+    The moment is told *as* an age ("ago"), as a span that goes on ("since"), or as one still to come ("until").
+    """
 
     name: str
     at: int
     words: str = ""
+    told_as: str = "ago"
 
 
 def took(start: int, end: int) -> str:
@@ -34,7 +39,8 @@ def took(start: int, end: int) -> str:
 
 def steps(job: Job) -> list[Step]:
     """Pushed, each attempt with how long it waited and ran, and where it stands now, in order."""
-    told, since = [Step("pushed", job.created_at)], job.created_at
+    told = [Step("pushed", job.created_at)]
+    since = job.created_at
     for one in reversed(job.history[:SHOWN]):
         words = f"waited {took(since, one.started_at)}, ran {took(one.started_at, one.ended_at)}: {one.outcome}"
         told.append(Step(f"attempt {one.attempt}", one.started_at, words))
@@ -45,9 +51,22 @@ def steps(job: Job) -> list[Step]:
 def _now(job: Job, since: int) -> list[Step]:
     """What it does since its last step, if it is not waiting for others."""
     if job.state is State.RUNNING and job.started_at is not None:
-        return [Step(f"attempt {job.attempt}", job.started_at, f"waited {took(since, job.started_at)}, runs")]
+        words = f"waited {took(since, job.started_at)}, runs"
+        return [Step(f"attempt {job.attempt}", job.started_at, words, "since")]
     if job.state is State.SCHEDULED:
-        return [] if job.run_at is None else [Step("due", job.run_at)]
+        return [] if job.run_at is None else [Step("due", job.run_at, told_as="until")]
     if job.finished and job.finished_at is not None:
         return [Step(job.state.value, job.finished_at, f"{took(job.created_at, job.finished_at)} in all")]
-    return [Step("waits since", max(since, job.run_at or 0))]
+    return [Step("waits since", max(since, job.run_at or 0), told_as="since")]
+
+
+def cancelled_by(job: Job, lines: Iterable[LogLine]) -> str:
+    """Who cancelled it, or asked it to stop, since it last began, as the store noted it in its log; or nothing."""
+    if job.state not in (State.CANCELLED, State.RUNNING):
+        return ""
+    since = job.started_at or job.finished_at or 0  # what was said before a retry counts no more
+    return next((one.message for one in reversed([*lines]) if _tells_who(one) and one.at >= since), "")
+
+
+def _tells_who(line: LogLine) -> bool:
+    return line.message.startswith(CANCELLED_BY)

@@ -1,13 +1,13 @@
 // A job's own page: follows the job, and says each of its steps as it comes.
 import { call } from "./api.js";
-import { now, tell, tick } from "./clock.js";
+import { tell, tick } from "./clock.js";
 import { Live } from "./live.js";
 import { clone, part, setText } from "./page.js";
 import { renderConnection } from "./panels/connection.js";
 import { fillProgress, toggleActions } from "./rows.js";
 import { say } from "./say.js";
 import { State } from "./state.js";
-import { steps } from "./timeline.js";
+import { cancelledBy, steps } from "./timeline.js";
 import { note, took } from "./words.js";
 import "./actions.js";
 
@@ -73,24 +73,18 @@ function renderTimeline() {
   wanted.forEach((step, index) => fillStep(list.children[index], step));
 }
 
-function fillStep(item, { name, at, words }) {
+function fillStep(item, { name, at, words, as }) {
   item.dataset.step = name;
   setText(part(item, "name"), name);
-  tell(part(item, "time"), at, as(name, at));
+  tell(part(item, "time"), at, as);
   setText(part(item, "words"), words);
-}
-
-// What is still to come counts down; what lasts counts up.
-function as(name, at) {
-  if (Date.parse(at) > now()) return "until";
-  return name === "waits since" || (job.state === "running" && at === job.started_at) ? "since" : "ago";
 }
 
 // Who cancelled it stands in its log, as the store noted it.
 function renderWho() {
-  const asked = ["cancelled", "running"].includes(job?.state);
-  const lines = asked ? [...root.querySelectorAll('.log [data-f="message"]')].map((one) => one.textContent) : [];
-  setText(part(root, "by"), lines.findLast((text) => text.startsWith("cancelled by ")));
+  if (!job) return; // then the server's word stands
+  const lines = [...root.querySelectorAll(".log li")].map((line) => ({ at: part(line, "time").dateTime, message: part(line, "message").textContent }));
+  setText(part(root, "by"), cancelledBy(job, lines));
 }
 
 function renderAttempts() {
@@ -186,7 +180,4 @@ live.socket.on("job", (news) => {
   append(news.log);
   render(news.job);
 });
-tick(() => {
-  live.tick();
-  if (job) renderTimeline();
-});
+tick(() => live.tick());

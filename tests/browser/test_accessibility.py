@@ -167,6 +167,15 @@ def test_the_failures_page(busy: Site, page: Page) -> None:
     assert NONE == faults(page)
 
 
+def test_the_charts_page(busy: Site, page: Page) -> None:
+    """Every chart drawn, a table open."""
+    visit(page, busy, "/charts")
+    expect(page.locator(".chart canvas")).to_have_count(4)
+    page.locator("#depth summary").click()
+    expect(page.locator("#depth tbody tr").first).to_be_visible()
+    assert NONE == faults(page)
+
+
 def test_the_login(locked: Site, page: Page) -> None:
     """Before anything was typed, and after a token that is wrong."""
     page.goto(locked.url + "/")

@@ -110,6 +110,21 @@ def test_who_cancelled_it_is_told(site: Site, page: Page, browser: Browser) -> N
     plain.close()
 
 
+def test_who_cancelled_it_before_a_retry_counts_no_more(site: Site, page: Page) -> None:
+    """While it runs again nobody has asked it to stop; the log keeps the line."""
+    site.engine.pause()
+    job = site.push("gate")
+    site.call("POST", f"/jobs/{job}/cancel", {"who": "ada"})
+    site.call("POST", f"/jobs/{job}/retry")
+    site.engine.resume()
+    site.gate.wait()
+    visit(page, site, f"/jobs/{job}")
+    expect(page.locator('[data-f="attempts"][data-shown]')).to_be_attached()  # from here on the script has the word
+    expect(page.locator(".log li")).to_have_count(2)
+    expect(page.locator('[data-f="by"]')).to_have_text("")
+    site.gate.open()
+
+
 def test_a_running_job_says_who_asked_it_to_stop(site: Site, page: Page) -> None:
     """From the address where nobody gave a name; one that ends all the same was not cancelled."""
     job = site.push("gate")

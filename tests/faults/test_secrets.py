@@ -117,13 +117,14 @@ def _frames(server: Server, act: Callable[[], Any]) -> str:
 
 
 def test_no_list_tells_a_secret(server: Server) -> None:
-    """Neither the dashboard, nor rejections and their answers, nor frames, figures and the log."""
+    """Neither dashboard and pages of jobs, nor rejections and their answers, nor frames, figures and the log."""
     answers: list[str] = []
     told = {"frames": _frames(server, lambda: (answers.extend(_unfit(server)), _fit(server)))}
     told["answers"] = "".join(answers)
     told["dashboard"] = _page(server, "/", "text/html")
     told["list"] = _page(server, "/jobs?q=state:failed", "text/html") + _page(server, "/jobs", "text/html")
     told["lines"] = "".join(_page(server, f"/jobs/{id}/log", "*/*") for id in range(1, len(PAYLOADS) + 4))
+    told["pages"] = "".join(_page(server, f"/jobs/{id}", "text/html") for id in range(1, len(PAYLOADS) + 4))
     told["rejections"] = _page(server, "/rejections?limit=200", "application/json")
     for path in ("/queue", "/kinds", "/metrics"):
         told[path] = _page(server, path, "*/*")
@@ -132,7 +133,7 @@ def test_no_list_tells_a_secret(server: Server) -> None:
     told["log"] = "\n".join(server.stderr.rest())
     assert "DEBUG is heard" in told["log"]
     assert [] == [place for place, text in told.items() if "hunter2" in text]
-    assert ["dashboard", "frames", "list", "rejections"] == sorted(
+    assert ["dashboard", "frames", "list", "pages", "rejections"] == sorted(
         place for place, text in told.items() if SHOWN in text
     )
 

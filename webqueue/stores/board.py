@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from webqueue.feed import Feed
@@ -42,6 +42,9 @@ class Board:
         self.pauses: dict[str, Pause] = {}
         self.marks: dict[str, int] = {}
         self.rejections: deque[Rejection] = deque(maxlen=100)
+        self.before: Callable[[Sequence[Job], int | None], None] | None = None
+        """Called (quick, under the lock) with the jobs that took a step, and when (µs, None: just now), before totals
+        and counts tell of it."""
         self._running_keys: Counter[tuple[str, str | None]] = Counter()
         """How many run of each limited kind, and of each of its keys where it has any."""
         self._kinds = kinds
@@ -74,6 +77,8 @@ class Board:
         if job is None:
             return None
         running = job.claim(now)
+        if self.before is not None:
+            self.before((running,), now)
         limit = self._limits.get(job.kind)
         if limit is not None:
             limit.started(time.monotonic())
@@ -147,6 +152,9 @@ class Board:
     def publish(self, batch: Batch, totals: Totals) -> None:
         """*batch* is committed: it becomes visible, and those who wait for it are woken. Takes the lock itself."""
         with self.lock:
+            jobs = [after for _, after in batch.steps]
+            if self.before is not None:
+                self.before(jobs, None)
             accepted = totals.accepted - self.totals.accepted
             self.totals = totals
             for before, after in batch.steps:
@@ -158,7 +166,6 @@ class Board:
             for queue, pause in batch.pauses.items():
                 self._pause(queue, pause)
             self.marks.update(batch.marks)
-            jobs = [after for _, after in batch.steps]
             self.rates.add(accepted, sum(job.finished for job in jobs))
             self.feed.publish(jobs, [*batch.forgotten, *(0 for _ in batch.pauses)])
             for rejection in batch.rejections:

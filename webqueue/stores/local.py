@@ -23,7 +23,7 @@ from webqueue.errors import (
     WebqueueError,
 )
 from webqueue.feed import Feed
-from webqueue.job import FINISHED, Job, LogLine, Progress, Rejection, State
+from webqueue.job import CANCELLED_BY, FINISHED, Job, LogLine, Progress, Rejection, State
 from webqueue.limits import Limit
 from webqueue.meters import Meters
 from webqueue.queues import WINDOW
@@ -442,22 +442,22 @@ class LocalStore(Store):
     def _cancel(
         self, batch: Batch, id: int, revision: int | None = None, who: str | None = None, why: str | None = None
     ) -> Job:
-        job = self._find(batch, id)
+        job, now = self._find(batch, id), self._clock()
         with self.board.lock:
             running = self.board.running.get(id)  # it may have been claimed meanwhile
             if running is not None and id not in batch.jobs:
                 self.board.running.unwanted.add(running.still(revision, "cancel").id)
                 after = running
             else:
-                after = job.still(revision, "cancel").cancel(self._clock())
+                after = job.still(revision, "cancel").cancel(now)
                 self._withdraw(batch, job)
         if who is not None:
-            self._note(batch, id, f"cancelled by {who}" + (f": {why}" if why else ""))
+            self._note(batch, id, now, CANCELLED_BY + who + (f": {why}" if why else ""))
         return after if after is running else batch.step(job, after)
 
-    def _note(self, batch: Batch, id: int, words: str) -> None:
+    def _note(self, batch: Batch, id: int, now: int, words: str) -> None:
         """A line in the job's log that is none of its handler's."""
-        line = LogLine(self._clock(), "info", words)
+        line = LogLine(now, "info", words)
         batch.lines.append((id, line))
         self._feed.logged(id, [line])
 

@@ -6,12 +6,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from werkzeug.exceptions import Forbidden
 from werkzeug.http import parse_cookie
 
 from webqueue.settings import Settings
+from webqueue.web.onejob import JobTokens
 
 COOKIE: Final = "webqueue_session"
 SESSION_SECONDS: Final = 12 * 3600
@@ -20,19 +21,36 @@ ACCESS: Final = "webqueue.access"
 """The WSGI environ's key under which the guard leaves what a request may do."""
 SESSION: Final = "webqueue.session"
 """There too: whether that is by a session."""
+JOB: Final = "webqueue.job"
+"""And the id of the one job that the request may see, where that is all."""
 
 
 class Access(enum.IntEnum):
     """What someone may do; each includes the ones before it."""
 
     NONE = 0
-    VIEW = 1
-    ALL = 2
+    JOB = 1
+    """Read one job and follow it: which one is in the Grant."""
+    VIEW = 2
+    ALL = 3
+
+
+class Grant(NamedTuple):
+    """What a token opens."""
+
+    access: Access
+    job: int = 0
+    """The id of the one job, where that is all."""
 
 
 def access_of(environ: Mapping[str, Any]) -> Access:
     """What the guard found out about the request of *environ*."""
     return Access(environ.get(ACCESS, Access.NONE))
+
+
+def grant_of(environ: Mapping[str, Any]) -> Grant:
+    """The same, with the one job that it may see, where that is all."""
+    return Grant(access_of(environ), environ.get(JOB, 0))
 
 
 def logged_in(environ: Mapping[str, Any]) -> bool:
@@ -78,8 +96,9 @@ class Sessions:
 class Keys:
     """The tokens of the settings, compared in constant time, and the sessions opened with them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, secret: Callable[[], str | bytes | None] = lambda: None) -> None:
         self.sessions = Sessions()
+        self.jobs = JobTokens(settings.token, secret)
         self._all = settings.token.encode() if settings.token else None
         self._view = settings.view_token.encode() if settings.view_token else None
 
@@ -98,19 +117,25 @@ class Keys:
         reading = self._view is not None and hmac.compare_digest(given, self._view)
         return Access.ALL if everything else Access.VIEW if reading else Access.NONE
 
-    def of_request(self, environ: Mapping[str, Any]) -> Access:
+    def grant(self, token: object) -> Grant:
+        """What *token* opens; one for a single job counts too."""
+        access = self.of_token(token)
+        job = self.jobs.job(token) if self.needed else 0
+        return Grant(Access.JOB, job) if job else Grant(access)
+
+    def of_request(self, environ: Mapping[str, Any]) -> Grant:
         """What the Bearer token or the session cookie of a request opens. Raises Forbidden for a wrong Bearer token."""
         if self._all is None:
-            return Access.ALL
+            return Grant(Access.ALL)
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() == "bearer":
             return self._of_bearer(token)
         cookie = environ.get("HTTP_COOKIE")
-        return self.sessions.access(parse_cookie(cookie).get(COOKIE, "")) if cookie else Access.NONE
+        return Grant(self.sessions.access(parse_cookie(cookie).get(COOKIE, "")) if cookie else Access.NONE)
 
-    def _of_bearer(self, token: str) -> Access:
+    def _of_bearer(self, token: str) -> Grant:
         # WSGI hands header bytes over as Latin-1.
-        access = self.of_token(token.strip().encode("latin-1", "replace").decode("utf-8", "replace"))
-        if access is Access.NONE:
+        grant = self.grant(token.strip().encode("latin-1", "replace").decode("utf-8", "replace"))
+        if grant.access is Access.NONE:
             raise Forbidden("The token is wrong.")
-        return access
+        return grant

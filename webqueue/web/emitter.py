@@ -5,6 +5,7 @@ held while something is sent, and a client that can't be reached costs the other
 """
 
 import logging
+import sys
 import threading
 import time
 from collections import defaultdict, deque
@@ -22,7 +23,7 @@ PERIOD: Final = 0.05
 """Seconds between two frames to one client, at least."""
 SHARE: Final = 0.03
 """So much of one processor it takes, about: in a flood frames come less often, and the consumers go on."""
-LONGEST: Final = 0.5
+LONGEST: Final = 0.1
 """... but no two frames are further apart than these seconds, whatever they cost."""
 MOST_REJECTIONS: Final = 20
 """``job_rejected`` events a second, at most."""
@@ -35,6 +36,8 @@ SLOW_SECONDS: Final = 15.0
 """... or it is cut, after so long."""
 LOOK_AGAIN: Final = 0.25
 """Seconds between two looks at a slow client; nobody else makes the emitter look without news."""
+NO_CHANGE: Final = sys.maxsize
+"""Who hears only of what it follows waits for no change as such."""
 LOBBY_SECONDS: Final = 15.0
 """A socket that has not joined by then is cut: it takes a seat."""
 
@@ -53,8 +56,10 @@ def _period(spent: float) -> float:
 class Client:
     """One socket that has joined."""
 
-    def __init__(self, socket: str, since: int | None) -> None:
+    def __init__(self, socket: str, since: int | None, hears_all: bool = True) -> None:
         self.socket = socket
+        self.hears_all = hears_all
+        """Whether it is told of everything; else only of the jobs that it follows."""
         self.since = since
         """The number of the last change it knows of, from an earlier connection in this epoch."""
         self.at: int | None = None
@@ -89,9 +94,12 @@ class Emitter:
         """A socket is open; it has LOBBY_SECONDS to join."""
         self._note(self._on_arrive, socket, time.monotonic() + LOBBY_SECONDS)
 
-    def join(self, sid: str, socket: str, since: int | None) -> None:
-        """A client is in the namespace and wants to know everything, or what came after change number *since*."""
-        self._note(self._on_join, sid, Client(socket, since))
+    def join(self, sid: str, socket: str, since: int | None, hears_all: bool) -> None:
+        """A client is in the namespace and wants to know everything, or what came after change number *since*.
+
+        One that does not hear all is told nothing but the steps of what it follows.
+        """
+        self._note(self._on_join, sid, Client(socket, since, hears_all))
 
     def leave(self, sid: str) -> None:
         """A client has left the namespace."""
@@ -152,7 +160,8 @@ class Emitter:
 
     def _heard(self) -> int | None:
         """The number of the change up to which everybody knows; None where nobody listens."""
-        return min((client.at for client in self._clients.values() if client.at is not None), default=None)
+        known = (NO_CHANGE if not client.hears_all else client.at for client in self._clients.values())
+        return min((at for at in known if at is not None), default=None)
 
     def _patience(self) -> float | None:
         """Seconds until something must be done without news; None where nothing must."""
@@ -176,7 +185,8 @@ class Emitter:
     # -- what is told --------------------------------------------------------------------------------------------
 
     def _welcome(self, now: float) -> bool:
-        new = [client for client in self._clients.values() if client.at is None and client.slow_since is None]
+        hearing = [client for client in self._clients.values() if client.hears_all]
+        new = [client for client in hearing if client.at is None and client.slow_since is None]
         for client in new:
             missed = None if client.since is None else self._engine.changes(client.since)
             client.since = None
@@ -280,7 +290,7 @@ class Emitter:
     # -- who is slow ---------------------------------------------------------------------------------------------
 
     def _ready(self, now: float) -> list[Client]:
-        return [client for client in self._clients.values() if self._is_ready(client, now)]
+        return [client for client in self._clients.values() if client.hears_all and self._is_ready(client, now)]
 
     def _is_ready(self, client: Client, now: float) -> bool:
         if client.slow_since is None and (self._wire.queued(client.socket) or 0) > MOST_QUEUED:

@@ -41,6 +41,7 @@ class WebQueue:
         self.handlers = Handlers(self._push)
         self._settings = settings
         self._engines: list[Engine] = []
+        self._keys: dict[Engine, Keys] = {}
         self._testing: Engine | None = None
 
     @overload
@@ -117,6 +118,16 @@ class WebQueue:
         there = "no application has" if not self._engines else "several applications have"
         raise NotRunning(f"Which queue? Outside an application context, {there} this one: use app.app_context().")
 
+    def token_for(self, job_id: int, seconds: float = 3600) -> str:
+        """A token with which a customer's browser reads and follows this one job, for so many *seconds*, and no other.
+
+        Raises NotRunning as :attr:`engine` does, SettingsError where there is neither SECRET_KEY nor WEBQUEUE_TOKEN.
+        """
+        keys = self._keys.get(self.engine)
+        if keys is None:
+            raise NotRunning("Tokens are for a queue that is served; in a test there is none.")
+        return keys.jobs.sign(job_id, seconds)
+
     def _install(self, app: Flask, url_prefix: str, arguments: Mapping[str, Any], shared: bool) -> None:
         floors.check()
         if ENGINE in app.extensions:
@@ -124,7 +135,7 @@ class WebQueue:
         prefix = _checked_prefix(url_prefix)
         settings = Settings.read({**self._settings, **arguments}, app.config)
         engine = Engine(settings, self.handlers, run_in=app.app_context, demo=self.demo)
-        keys = Keys(settings)
+        keys = Keys(settings, lambda: app.config.get("SECRET_KEY"))
         # Next to a user's own static files, ours are elsewhere.
         static = "/webqueue/static" if shared and not prefix else "/static"
         app.register_blueprint(blueprint(static), url_prefix=prefix or None)
@@ -135,6 +146,7 @@ class WebQueue:
         app.wsgi_app = Guard(flask, live.wsgi, ours, settings, keys, seats)  # type: ignore[method-assign]
         app.extensions.update({ENGINE: engine, PREFIX: prefix, KEYS: keys, LIVE: live})
         self._engines.append(engine)
+        self._keys[engine] = keys
         hosting.bring_up(app, engine, live.close)
 
     def _push(self, bodies: Sequence[Mapping[str, Any]], *, alone: bool = False) -> list[Any]:

@@ -21,7 +21,7 @@ from werkzeug.routing import MapAdapter
 
 from webqueue.settings import Settings
 from webqueue.web import problems
-from webqueue.web.access import ACCESS, SESSION, Access, Keys
+from webqueue.web.access import ACCESS, JOB, SESSION, Access, Keys
 from webqueue.web.incoming import BULK_BYTES, PUSH_BYTES
 from webqueue.web.origins import Hosts, Origins
 from webqueue.web.routes import NAME
@@ -75,22 +75,34 @@ class Guard:
         if changes:
             self.origins.check(environ)
             _check_length(environ, LIMITS.get(route, PUSH_BYTES))
-        access = environ[ACCESS] = self._keys.of_request(environ)
+        access, job = environ[ACCESS], environ[JOB] = self._keys.of_request(environ)
         environ[SESSION] = access is not Access.NONE and self._keys.needed and "HTTP_AUTHORIZATION" not in environ
         if access is Access.NONE:
             self._turn_away(environ, route)
+        elif access is Access.JOB:
+            self._narrow(environ, route, job)
         elif changes and access is Access.VIEW and route not in FOR_VIEWERS:
             raise Forbidden("This token reads everything and changes nothing.")
 
     def _turn_away(self, environ: Environ, route: str) -> None:
         """Whoever has shown no token sees what is open; a browser is led to the form."""
-        if route in OPEN or route.startswith(self._ours.static + "/"):
+        if self._is_open(route):
             return
         if environ["REQUEST_METHOD"] in {"GET", "HEAD"} and "text/html" in environ.get("HTTP_ACCEPT", ""):
             environ[REFUSED] = True
             environ["PATH_INFO"] = f"{self._ours.prefix}/login"
             return
         raise Unauthorized("A token is needed: Authorization: Bearer TOKEN.")
+
+    def _narrow(self, environ: Environ, route: str, job: int) -> None:
+        """Who has a token for one job reads that job and its log, as JSON: a page of ours shows more than a job."""
+        environ["HTTP_ACCEPT"] = "application/json"
+        reads = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
+        if not self._is_open(route) and not (reads and route in {f"/jobs/{job}", f"/jobs/{job}/log"}):
+            raise Forbidden("This token reads one job and nothing else.")
+
+    def _is_open(self, route: str) -> bool:
+        return route in OPEN or route.startswith(self._ours.static + "/")
 
     def _pass_on(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Let Flask answer. A refusal from outside our blueprint (no such route or method) is put in our words."""
@@ -118,7 +130,7 @@ class Guard:
         query = parse_qs(environ.get("QUERY_STRING", ""))
         if "j" in query:
             raise Forbidden("JSONP is refused: it would let any page read the answers.")
-        environ[ACCESS] = self._keys.of_request(environ)
+        environ[ACCESS], environ[JOB] = self._keys.of_request(environ)
         return self._seats.admit(self._sockets, environ, _with_headers(start_response), handshake="sid" not in query)
 
 

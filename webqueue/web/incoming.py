@@ -58,7 +58,8 @@ def seen_revision() -> int | None:
         return None
     if len(strong := list(tags.as_set())) > 1:
         raise BadRequest("If-Match takes one ETag here.")
-    return int(strong[0]) if strong and _ID.fullmatch(strong[0]) else -1
+    tag = strong[0] if strong else None  # None is werkzeug's word for "", too
+    return int(tag) if tag and _ID.fullmatch(tag) else -1
 
 
 def read_filter(schema: Schema) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound, 
 from webqueue.engine import Engine
 from webqueue.views import job_json
 from webqueue.web import problems, sockets
-from webqueue.web.access import Access, Keys, access_of
+from webqueue.web.access import Access, Grant, Keys, grant_of
 from webqueue.web.answers import pushed_json
 from webqueue.web.emitter import Emitter
 from webqueue.web.frames import UNREADABLE, Packet, quiet_logger
@@ -27,6 +27,11 @@ Ack = dict[str, Any]
 
 _REF, _PAUSE, _RESUME = JobRef(), PauseBody(), ResumeBody()
 _log = logging.getLogger(__name__)
+_MAY: Final = {
+    Access.NONE: "Who has left may do nothing.",
+    Access.JOB: "This token reads one job and nothing else.",
+    Access.VIEW: "This token reads everything and changes nothing.",
+}
 
 
 class Live:
@@ -35,7 +40,7 @@ class Live:
     def __init__(self, app: Flask, engine: Engine, prefix: str, keys: Keys) -> None:
         self._engine = engine
         self._keys = keys
-        self._access: dict[str, Access] = {}  # by sid; each is written by its own socket's thread only
+        self._grants: dict[str, Grant] = {}  # by sid; each is written by its own socket's thread only
         self._addresses: dict[str, str | None] = {}
         self._after: dict[str, list[Callable[[], None]]] = {}  # by socket, likewise
         server = _server(app, engine, prefix)
@@ -100,20 +105,21 @@ class Live:
         """A client joins. Refused without the right token, in the handshake or in *auth*."""
         given = auth if isinstance(auth, dict) else {}
         try:
-            access = self._admitted(access_of(environ), given.get("token"))
+            grant = self._admitted(grant_of(environ), given.get("token"))
         except HTTPException as error:
             raise Refused(error.description, problems.problem(error).body) from None
-        self._access[sid] = access
+        self._grants[sid] = grant
         self._addresses[sid] = environ.get("REMOTE_ADDR")
         socket, since = self._socket(sid), self._known(given.get("since"))
-        self._afterwards(sid, lambda: self._emitter.join(sid, socket, since))
+        hears_all = grant.access > Access.JOB
+        self._afterwards(sid, lambda: self._emitter.join(sid, socket, since, hears_all))
 
-    def _admitted(self, access: Access, token: object) -> Access:
+    def _admitted(self, grant: Grant, token: object) -> Grant:
         if token is not None:
-            access = max(access, self._keys.of_token(token))
-        if access is Access.NONE:
+            grant = max(self._keys.grant(token), grant, key=lambda one: one.access)
+        if grant.access is Access.NONE:
             raise Unauthorized("A token is needed in auth.") if token is None else Forbidden("The token is wrong.")
-        return access
+        return grant
 
     def _known(self, since: object) -> int | None:
         """The change number up to which a client that comes back knows everything, None if it knows nothing of use."""
@@ -124,7 +130,7 @@ class Live:
 
     def _disconnect(self, sid: str, _reason: object = None) -> None:
         # May run in any thread, the emitter's too.
-        self._access.pop(sid, None)
+        self._grants.pop(sid, None)
         self._addresses.pop(sid, None)
         self._emitter.leave(sid)
 
@@ -142,11 +148,15 @@ class Live:
         if name not in EVENTS:
             raise NotFound(f"There is no event of this name; there are: {', '.join(EVENTS)}.")
         need, answer = EVENTS[name]
-        if self._access.get(sid, Access.NONE) < need:
-            raise Forbidden("This token reads everything and changes nothing.")
+        grant = self._grants.get(sid, Grant(Access.NONE))
+        if grant.access < need:
+            raise Forbidden(_MAY[grant.access])
         if len(arguments) > 1:
             raise BadRequest("An event has one argument.")
-        return answer(self, sid, arguments[0] if arguments else {})
+        body = arguments[0] if arguments else {}
+        if grant.access is Access.JOB and _id(body) != grant.job:
+            raise Forbidden(_MAY[Access.JOB])
+        return answer(self, sid, body)
 
     def _push_job(self, sid: str, body: object) -> tuple[int, object]:
         return pushed_json(self._engine, self._engine.push(body))
@@ -192,8 +202,8 @@ EVENTS: Final[dict[str, tuple[Access, Callable[[Live, str, object], tuple[int, o
     "retry_job": (Access.ALL, Live._retry_job),
     "pause": (Access.ALL, Live._pause),
     "resume": (Access.ALL, Live._resume),
-    "follow": (Access.VIEW, Live._follow),
-    "unfollow": (Access.VIEW, Live._unfollow),
+    "follow": (Access.JOB, Live._follow),
+    "unfollow": (Access.JOB, Live._unfollow),
     "resync": (Access.VIEW, Live._resync),  # the page's own: the 100 next jobs it was told of have begun
 }
 """What a client may say: the access that it needs, and the method that answers with status and body."""

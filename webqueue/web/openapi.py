@@ -12,12 +12,14 @@ from werkzeug.routing import Rule
 from webqueue.fitness import PushSchema
 from webqueue.job import State
 from webqueue.jsonschema import json_schema
+from webqueue.rings import COLUMNS
 from webqueue.strictjson import MAX_INTEGER
 from webqueue.version import VERSION
 from webqueue.web.problems import MEDIA_TYPE
 from webqueue.web.schemas import (
     BulkFilter,
     CancelBody,
+    ChartsQuery,
     FailuresQuery,
     JobsQuery,
     LogQuery,
@@ -120,12 +122,17 @@ CALLS: Final[Mapping[str, Call]] = {
             newest={"anyOf": [_object(id=WHOLE, error=ERROR), {"type": "null"}]})))},
         FailuresQuery(), refusals=(422,),
     ),
+    "show_charts": Call(
+        {200: _object(epoch=TEXT, started_at=TIME, now=TIME, step=WHOLE, steps=WHOLE, open={"type": "boolean"},
+            at=_array(WHOLE), **{name: _array(_or_null("number")) for name in COLUMNS})},
+        ChartsQuery(), refusals=(422,),
+    ),
     "show_job": Call({200: JOB}, WaitQuery(), refusals=(404, 422)),
-    "forget_job": Call({204: None}, headers=SEEN, refusals=(404, 409, 412)),
+    "forget_job": Call({204: None}, headers=SEEN, refusals=(400, 404, 409, 412)),
     "show_log": Call({200: LINES}, LogQuery(), refusals=(404, 422)),
     "cancel_job": Call({200: JOB}, body=json_schema(CancelBody()), headers=SEEN, refusals=(404, 409, 412, *BODY)),
-    "retry_job": Call({202: JOB}, headers=SEEN, refusals=(404, 409, 412)),
-    "run_job": Call({202: JOB}, headers=SEEN, refusals=(404, 409, 412)),
+    "retry_job": Call({202: JOB}, headers=SEEN, refusals=(400, 404, 409, 412)),
+    "run_job": Call({202: JOB}, headers=SEEN, refusals=(400, 404, 409, 412)),
     "run_jobs": Call({200: DONE}, body=json_schema(BulkFilter()), refusals=BODY),
     "forget_jobs": Call({200: DONE}, body=json_schema(BulkFilter()), refusals=BODY),
     "retry_jobs": Call({200: DONE}, body=json_schema(BulkFilter()), refusals=BODY),

@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from webqueue.job import State
+from webqueue.rings import LENGTHS
 from webqueue.strictjson import MAX_INTEGER
 
 NAME_LENGTH = 200
@@ -60,6 +61,13 @@ class FailuresQuery(Query):
     """How far one looks back."""
 
     within = fields.String(validate=validate.OneOf(list(FAILED_WITHIN)), load_default="24h")
+
+
+class ChartsQuery(Query):
+    """Which steps: of so many seconds, and those that begin after *since* (s since 1970)."""
+
+    step = fields.Integer(validate=validate.OneOf(list(LENGTHS)), load_default=1)
+    since = fields.Integer(validate=validate.Range(0, MAX_INTEGER), load_default=0)
 
 
 class LogQuery(Query):

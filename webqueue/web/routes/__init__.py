@@ -12,6 +12,7 @@ from webqueue.web import problems
 from webqueue.web.assets import folder
 from webqueue.web.routes import (
     actions,
+    charts,
     dashboard,
     failures,
     health,
@@ -27,7 +28,8 @@ from webqueue.web.routes import (
 )
 
 MODULES: Final = (
-    push_job, push_jobs, jobs, actions, failures, rejections, queue, kinds, health, dashboard, login, metrics, openapi,
+    push_job, push_jobs, jobs, actions, failures, charts, rejections, queue, kinds, health, dashboard, login, metrics,
+    openapi,
 )  # fmt: skip
 NAME: Final = "webqueue"
 

@@ -1,6 +1,6 @@
 """/jobs: the jobs, one and many."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,10 +10,10 @@ from werkzeug.exceptions import NotFound
 
 from webqueue.engine import Engine, Page
 from webqueue.errors import JobNotFound
-from webqueue.job import Job, State
+from webqueue.job import Job
 from webqueue.redaction import SECRET_NAMES, redacted
 from webqueue.stores.tables import SEARCHED, Filter, matches
-from webqueue.timeline import steps
+from webqueue.timeline import cancelled_by, steps
 from webqueue.views import iso, job_json, job_summary, log_json
 from webqueue.web.access import Access, access_of
 from webqueue.web.answers import answer, job_answer, job_url
@@ -143,7 +143,7 @@ def _page(engine: Engine, job: Job) -> Response:
     """The job's page. Unlike the JSON it shows no secrets: it stands open on desks."""
     secret = _secret(engine, job.kind)
     view = job_json(job)
-    lines = [log_json(line) for line in engine.log(job.id, limit=1000).items]
+    log = engine.log(job.id, limit=1000)
     return render(
         "job.html",
         job=view,
@@ -151,20 +151,14 @@ def _page(engine: Engine, job: Job) -> Response:
         result=redacted(view["result"], secret),
         secret=sorted(secret),
         secret_names=SECRET_NAMES.pattern,
-        log=lines,
-        steps=[(step.name, iso(step.at), step.words) for step in steps(job)],
-        cancelled_by=_cancelled_by(job, lines),
+        log=[log_json(line) for line in log.items],
+        more_log=log.next,
+        steps=[(step.name, iso(step.at), step.words, step.told_as) for step in steps(job)],
+        cancelled_by=cancelled_by(job, log.items),
         server=request.host_url.rstrip("/") + current_prefix(),
         here=job_url(job.id),
         said=request.args.get("said", "")[:MOST_SAID],
     )
-
-
-def _cancelled_by(job: Job, lines: Sequence[Mapping[str, str]]) -> str:
-    """Who cancelled it, and why, as the store noted it in the log."""
-    if job.state not in (State.CANCELLED, State.RUNNING):
-        return ""
-    return next((line["message"] for line in reversed(lines) if line["message"].startswith("cancelled by ")), "")
 
 
 def _missing(id: str) -> Response:
