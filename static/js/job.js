@@ -20,6 +20,7 @@ const id = Number(root.dataset.id);
 const state = new State();
 let job = null;
 let fresh = null; // log lines told since this page follows, until it has read the stored ones
+let ahead = []; // those of the stored ones that may still be told: an event is slower than a reading
 let reading = Promise.resolve(); // one reading of the log after the other
 
 const secret = new Set(JSON.parse(root.dataset.secret));
@@ -123,16 +124,18 @@ async function readLog() {
   }
   const told = FINISHED.includes(job.state) ? [] : (fresh ?? []);
   fresh = null;
+  ahead = stored;
   part(root, "log").replaceChildren();
-  append(stored.concat(told.slice(overlap(stored, told))).slice(-KEPT));
+  append(stored.concat(unread(told)).slice(-KEPT));
 }
 
-// How many lines at the end of the first are those at the beginning of the second.
-function overlap(first, second) {
-  const same = (count) => second.slice(0, count).every((line, index) => isSame(line, first[first.length - count + index]));
-  let count = Math.min(first.length, second.length);
-  while (!same(count)) count -= 1;
-  return count;
+// Of lines that are told, in order, those that were not read from the store before.
+function unread(lines) {
+  return lines.filter((line) => {
+    const at = ahead.findIndex((other) => isSame(line, other));
+    ahead = at < 0 ? [] : ahead.slice(at + 1);
+    return at < 0;
+  });
 }
 
 function isSame(line, other) {
@@ -177,7 +180,7 @@ live.socket.on("connect", () => follow().catch(() => {}));
 live.socket.on("job", (news) => {
   if (news.job.id !== id) return;
   fresh?.push(...news.log);
-  append(news.log);
+  append(unread(news.log));
   render(news.job);
 });
 tick(() => live.tick());

@@ -68,14 +68,14 @@ def timeline(page: Page) -> list[str]:
 
 def test_the_timeline_tells_what_took_how_long(site: Site, page: Page) -> None:
     """Each attempt with how long it waited and ran; while it is still to come it counts down."""
-    job = site.call("POST", "/push-job", {"kind": "fail", "payload": {"message": "x"}, "delay": 3600})[1]["id"]
+    job = site.call("POST", "/push-job", {"kind": "fail", "payload": {"message": "x"}, "delay": 7259})[1]["id"]
     visit(page, site, f"/jobs/{job}")
-    expect(page.locator('[data-step="due"] time')).to_have_text("in 1 h 0 min")
+    expect(page.locator('[data-step="due"] time')).to_have_text("in 2 h 0 min")
     page.get_by_role("button", name="run now").click()
     expect(page.locator(".state")).to_have_text("failed")
     expect(page.locator("#said")).to_have_text("1 of 1 put into todo.")
     words = page.locator('[data-step="attempt 1"] [data-f="words"]')
-    expect(words).to_have_text(re.compile(r"^waited \d.* m?s, ran \d+ ms: failed$"))
+    expect(words).to_have_text(re.compile(r"^waited \d.* m?s, ran \d.* m?s: failed$"))
     assert ["pushed", "attempt 1", "failed"] == timeline(page)
 
 
@@ -121,7 +121,7 @@ def test_who_cancelled_it_before_a_retry_counts_no_more(site: Site, page: Page) 
     visit(page, site, f"/jobs/{job}")
     expect(page.locator('[data-f="attempts"][data-shown]')).to_be_attached()  # from here on the script has the word
     expect(page.locator(".log li")).to_have_count(2)
-    expect(page.locator('[data-f="by"]')).to_have_text("")
+    assert "" == page.locator('[data-f="by"]').text_content()  # at once: later the gate gives up, and it is true
     site.gate.open()
 
 

@@ -57,6 +57,7 @@ def test_a_wrong_window_is_refused(plain):
     """As a page, or as a problem document."""
     answer = plain.get("/failures?within=2h", headers=HTML)
     assert (422, True) == (answer.status_code, 'role="alert">within: ' in answer.text)
+    assert "within=None" not in answer.text
     answer = plain.get("/failures?within=2h")
     assert (422, "application/problem+json") == (answer.status_code, answer.headers["Content-Type"])
 

@@ -21,10 +21,6 @@ from webqueue.web.wire import Wire
 
 PERIOD: Final = 0.05
 """Seconds between two frames to one client, at least."""
-SHARE: Final = 0.03
-"""So much of one processor it takes, about: in a flood frames come less often, and the consumers go on."""
-LONGEST: Final = 0.1
-"""... but no two frames are further apart than these seconds, whatever they cost."""
 MOST_REJECTIONS: Final = 20
 """``job_rejected`` events a second, at most."""
 MOST_QUEUED: Final = 2 * MOST_REJECTIONS
@@ -46,11 +42,6 @@ _log = logging.getLogger(__name__)
 
 def _warnings(snapshot: dict[str, Any]) -> dict[str, Any]:
     return {name: snapshot[name] for name in ("warnings", "draining")}
-
-
-def _period(spent: float) -> float:
-    """Seconds between the begins of two rounds, where the first took *spent* s of a processor."""
-    return min(LONGEST, max(PERIOD, spent / SHARE))
 
 
 class Client:
@@ -144,7 +135,7 @@ class Emitter:
     def _run(self, feed: Feed) -> None:
         while True:
             feed.wait(self._heard(), self._patience())
-            begun, spent = time.monotonic(), time.thread_time()
+            begun = time.monotonic()
             try:
                 told = self._tell(feed, begun)
             except NotRunning:
@@ -156,7 +147,7 @@ class Emitter:
                 self._cut_all()
                 return
             if told:
-                self._pause.wait(max(0.0, begun + _period(time.thread_time() - spent) - time.monotonic()))
+                self._pause.wait(max(0.0, begun + PERIOD - time.monotonic()))
 
     def _heard(self) -> int | None:
         """The number of the change up to which everybody knows; None where nobody listens."""

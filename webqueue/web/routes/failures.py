@@ -45,7 +45,7 @@ def _asked() -> Response:
         searches=[_search(group, found["since"]) for group in found["groups"]],
         windows=list(FAILED_WITHIN),
         most=MOST_MATCHING,
-        here=f"{current_prefix()}/failures?{urlencode({'within': found['within']})}",
+        here=f"{current_prefix()}/failures?{urlencode({} if problem else {'within': found['within']})}",
         said=request.args.get("said", "")[:MOST_SAID],
     )
 
