@@ -4,7 +4,7 @@ import re
 import subprocess
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import Site, visit
 
@@ -34,6 +34,27 @@ def test_a_failed_job_shows_its_traceback_and_can_be_retried(site: Site, page: P
     expect(page.locator(".attempts pre")).to_contain_text("RuntimeError: on purpose")
     page.get_by_role("button", name="retry").click()
     expect(page.locator(".attempts li")).to_have_count(2)
+
+
+def test_a_line_that_is_told_late_is_not_doubled(site: Site, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page has read it from the store before the event comes."""
+    monkeypatch.setattr("webqueue.web.emitter.PERIOD", 1.0)
+    site.push("gate", name="first")
+    site.gate.wait()
+    second = site.push("gate", name="second")
+
+    def read_once_it_has_logged(route: Route) -> None:
+        site.gate.open()
+        site.gate.wait()
+        route.continue_()
+
+    page.route("**/log?*", read_once_it_has_logged, times=1)
+    visit(page, site, f"/jobs/{second}")
+    expect(page.locator(".log li")).to_have_count(1)
+    expect(page.locator(".state")).to_have_text("running")
+    assert 1 == page.locator(".log li").count()
+    site.gate.open()
+    expect(page.locator(".state")).to_have_text("done")
 
 
 def test_no_log_line_is_lost_or_doubled_over_a_cut(site: Site, page: Page) -> None:
