@@ -31,8 +31,8 @@ bench: .venv/.bench
 soak: .venv/.test
 	$(BIN)/python benchmarks/soak.py
 
-# Programs that tests drive: Debian's own browser; strace, which records and disturbs what is written to the disk; slow
-# clients; clocks that are set; the proxy. Each has the name of its package.
+# Programs that tests drive: Debian's own browser; strace, which records and disturbs what is written to the disk;
+# clocks that are set; the proxy. Each has the name of its package.
 # Where they can't be installed here the line to do so is printed, and the tests that need them fail with it.
 TOOLS := chromium strace faketime nginx
 tools:

@@ -63,7 +63,7 @@ def test_both_start_what_the_command_line_knows() -> None:
     inside = json.loads(instructions()["CMD"][0])
     assert ["webqueue"] == json.loads(instructions()["ENTRYPOINT"][0])
     exposed = int(instructions()["EXPOSE"][0])
-    health = int(re.search(r"'127\.0\.0\.1', (\d+)", instructions()["HEALTHCHECK"][0])[1])  # type: ignore[index]
+    health = int(re.search(r"'127\.0\.0\.1', (\d+)", instructions()["HEALTHCHECK"][0])[1])
 
     assert {port_of([])} == {port_of(options), port_of(inside[1:]), exposed, health}
     assert "127.0.0.1" == options[options.index("--host") + 1], "a unit serves loopback until its owner says otherwise"

@@ -93,7 +93,26 @@ class Engine:
         self.feed.observe(self._signals.observe)
         self._pace = Pace()
         self._meters = Meters()
-        self._store: LocalStore = stores.make_store(
+        self._store = self._make_store()
+        self._executor = Executor(
+            self.handlers,
+            self._store,
+            self._timers,
+            self._pace,
+            self._meters,
+            self._clock,
+            self._run_in,
+            self.feed.poke,
+        )
+        self._consumers = self._make_consumers()
+        self._recurring = Recurring(self.handlers.rules, self._store, self._fitness, self._timers, self._clock)
+        self._look = Look(
+            self._store, self._executor, self._pace, self._consumers, self._groups, self.handlers, self._clock
+        )
+        self._rings = Rings(self._store.board, self._clock)
+
+    def _make_store(self) -> LocalStore:
+        return stores.make_store(
             self._address,
             feed=self.feed,
             timers=self._timers,
@@ -105,27 +124,14 @@ class Engine:
             retention=Retention(self.settings.keep_finished, self.settings.keep_days),
             meters=self._meters,
         )
-        self._executor = Executor(
-            self.handlers,
-            self._store,
-            self._timers,
-            self._pace,
-            self._meters,
-            self._clock,
-            self._run_in,
-            self.feed.poke,
-        )
+
+    def _make_consumers(self) -> list[Consumer]:
         slots = itertools.count()
-        self._consumers = [
+        return [
             Consumer(self._store, self._executor, group, next(slots), self.feed.poke)
             for group, number in self._groups.items()
             for _ in range(number)
         ]
-        self._recurring = Recurring(self.handlers.rules, self._store, self._fitness, self._timers, self._clock)
-        self._look = Look(
-            self._store, self._executor, self._pace, self._consumers, self._groups, self.handlers, self._clock
-        )
-        self._rings = Rings(self._store.board, self._clock)
 
     # -- life ----------------------------------------------------------------------------------------------------
 

@@ -7,13 +7,12 @@ import { renderConnection } from "./panels/connection.js";
 import { fillProgress, toggleActions } from "./rows.js";
 import { say } from "./say.js";
 import { State } from "./state.js";
-import { cancelledBy, steps } from "./timeline.js";
+import { cancelledBy, FINISHED, steps } from "./timeline.js";
 import { note, took } from "./words.js";
 import "./actions.js";
 
 const KEPT = 2000; // log lines in the document
 const HIDDEN = "•••";
-const FINISHED = ["done", "failed", "cancelled"];
 
 const root = document.getElementById("job");
 const id = Number(root.dataset.id);

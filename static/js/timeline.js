@@ -2,7 +2,7 @@
 import { took } from "./words.js";
 
 const SHOWN = 10; // so many of the newest attempts are told
-const FINISHED = ["done", "failed", "cancelled"];
+export const FINISHED = ["done", "failed", "cancelled"];
 
 const between = (from, to) => took(Date.parse(to) - Date.parse(from));
 

@@ -203,6 +203,22 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site.stop()
 
 
+class Locked(Site):
+    """One that wants a token."""
+
+    def _application(self, jobs: WebQueue) -> Any:
+        return jobs.create_app(token="a token of this test", view_token="another one")
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Site]:
+    """A server behind a token."""
+    site = Locked(tmp_path)
+    site.start()
+    yield site
+    site.stop()
+
+
 @pytest.fixture
 def prefixed(tmp_path: Path) -> Iterator[Site]:
     """The same inside somebody's own application, under /tools/queue."""

@@ -8,7 +8,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site, visit
-from webqueue import WebQueue
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 RUN = """async (tags) => {
@@ -32,22 +31,6 @@ def _faults_in(page: Page, scheme: Any) -> list[str]:
 
 
 NONE: dict[str, list[str]] = {"light": [], "dark": []}
-
-
-class Locked(Site):
-    """One that wants a token."""
-
-    def _application(self, jobs: WebQueue) -> Any:
-        return jobs.create_app(token="a token of this test")
-
-
-@pytest.fixture
-def locked(tmp_path: Path) -> Iterator[Site]:
-    """A server behind a token."""
-    site = Locked(tmp_path)
-    site.start()
-    yield site
-    site.stop()
 
 
 @pytest.fixture

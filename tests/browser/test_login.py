@@ -1,30 +1,10 @@
 """Behind a token: a form, a session, and the way out."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site
-from webqueue import WebQueue
-
-
-class Locked(Site):
-    """One that wants a token."""
-
-    def _application(self, jobs: WebQueue) -> Any:
-        return jobs.create_app(token="a token of this test", view_token="another one")
-
-
-@pytest.fixture
-def locked(tmp_path: Path) -> Iterator[Site]:
-    """A server behind a token."""
-    site = Locked(tmp_path)
-    site.start()
-    yield site
-    site.stop()
 
 
 def log_in(page: Page, site: Site, token: str) -> None:
@@ -43,7 +23,7 @@ def test_in_and_out(locked: Site, page: Page) -> None:
     page.get_by_role("button", name="log out").click()
     expect(page.get_by_label("The token")).to_be_visible()
     assert [] == page.context.cookies()
-    page.context.add_cookies([cookie])  # type: ignore[list-item]
+    page.context.add_cookies([cookie])
     page.goto(locked.url + "/")
     expect(page.get_by_label("The token")).to_be_visible()
 

@@ -145,7 +145,7 @@ MOVING = """() => {
 @pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
 def test_nothing_moves_for_those_who_want_no_motion(site: Site, page: Page, motion: str, moves: bool) -> None:
     """No tint, no transition, while a job goes through its states; who doesn't mind sees the tint."""
-    page.emulate_media(reduced_motion=motion)  # type: ignore[arg-type]
+    page.emulate_media(reduced_motion=motion)
     first = site.push("gate")
     site.gate.wait()
     visit(page, site)

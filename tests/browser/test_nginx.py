@@ -169,8 +169,8 @@ def test_two_queues_in_one_process(proxy: Nginx, page: Page) -> None:
     expect(page.locator("#done tbody tr")).to_contain_text("send")
 
 
-def test_what_comes_over_tls_is_of_its_own_origin(proxy: Nginx) -> None:
-    """Where nginx says https a page's own origin is https, and the cookie is Secure."""
+def test_only_its_own_origin_may_push_through_it(proxy: Nginx) -> None:
+    """A page's own origin is the proxy's address, not the server's behind it."""
     port = proxy.port
     own = {"Origin": f"http://127.0.0.1:{port}", "Authorization": "Bearer a token"}
     assert 202 == push(proxy, "/ops/queue", "resize", **own)[0]

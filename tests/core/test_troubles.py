@@ -68,7 +68,7 @@ def stuck(tmp_path: Any) -> Iterator[tuple[WebQueue, threading.Event, threading.
     @jobs.handler(timeout=0.01, max_attempts=1)
     def stubborn() -> None:
         entered.set()
-        gate.wait(PATIENCE)  # one call of C code: what is raised in the thread comes after it
+        gate.wait(PATIENCE)
 
     yield jobs, entered, gate
     gate.set()

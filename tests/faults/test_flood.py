@@ -86,7 +86,7 @@ def test_flood_of_pushes(server: Server) -> None:
             assert status in (202, 429)
             accepted.add(n) if status == 202 else refused.append(after)
 
-    together([lambda part=part: push(range(part, 10 * MAX_TODO, 4)) for part in range(4)])  # type: ignore[misc]
+    together([lambda part=part: push(range(part, 10 * MAX_TODO, 4)) for part in range(4)])
     gate = {"kind": "open", "queue": "other"}
     bulk = server.call("POST", "/push-jobs", [{"kind": "work", "payload": {"n": 0}}] * 10_000)[1]
     grown = resident(server) - before

@@ -69,7 +69,7 @@ def _newest(body: dict[str, Any], chart: Chart) -> list[str]:
 
 
 def _rows(body: dict[str, Any], chart: Chart) -> list[Row]:
-    """The chart as a table, (when, figures in words), the newest first; twin: charts.js rows()."""
+    """The chart as a table, (when, figures in words), the newest first; twin: steps.js rows()."""
     steps = zip(body["at"], *(body[name] for name, _ in chart.series), strict=True)
     found: list[Row] = []
     for figures, same in groupby(steps, key=lambda step: step[1:]):
@@ -88,7 +88,7 @@ def _clock(at: int) -> str:
 
 
 def worded(figure: Figure, unit: str) -> str:
-    """A figure as it is read; twin: charts.js worded()."""
+    """A figure as it is read; twin: plot.js worded()."""
     if figure is None:
         return "–"
     if not unit:
