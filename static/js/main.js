@@ -15,20 +15,21 @@ import { followAddress, tab } from "./views.js";
 import "./keys.js";
 
 const SUMMARY_EVERY = 10000; // ms between two summaries read aloud
-const LONGEST = 300; // ms that one drawing may count for
+const LONGEST = 100; // ms that one drawing may count for
 const ASK_AGAIN = 1000; // ms between two requests for what the lists miss
 
 const $ = (id) => document.getElementById(id);
 const state = new State();
 let frame = 0;
-let drawn = { end: 0, cost: 0 }; // when the last drawing was on the screen, and how long it took
+let drawn = { end: 0, cost: 0 }; // when the last drawing was done, and how long it took
+const painted = new MessageChannel(); // a message sent while a frame is drawn arrives when it is laid out and painted
 let told = 0;
 let asking = 0;
 
-// Asks for a drawing in the next frame, but never spends more than a quarter of the time on them: input comes first.
+// Asks for a drawing in the next frame, but never spends more than half of the time on them: input comes first.
 function redraw() {
   if (frame) return;
-  const rest = drawn.end + 3 * drawn.cost - performance.now();
+  const rest = drawn.end + drawn.cost - performance.now();
   frame = rest > 0 ? setTimeout(() => requestAnimationFrame(draw), rest) : requestAnimationFrame(draw);
 }
 
@@ -36,7 +37,8 @@ const job = (name) => ({ rows: (s) => s.list(name), total: (s) => s.counts[name]
 const lists = Object.fromEntries(["todo", "running", "done", "failed", "cancelled", "scheduled"].map((name) => [name, new List($(name), job(name), redraw)]));
 lists.rejected = new List($("rejected"), { rows: (s) => s.rejections, total: (s) => s.refused, template: "rejection-row" }, redraw);
 
-function draw(begun) {
+function draw() {
+  const begun = performance.now();
   frame = 0;
   if (state.epoch === null) return;
   for (const list of Object.values(lists)) list.render(state);
@@ -46,8 +48,13 @@ function draw(begun) {
   renderConnection(state, live);
   if (!$("welcome").hidden) $("welcome").hidden = Object.values(state.counts).some(Boolean) || state.refused > 0;
   fillUp();
-  requestAnimationFrame((end) => { drawn = { end, cost: Math.min(LONGEST, end - begun) }; });
+  painted.port2.postMessage(begun);
 }
+
+painted.port1.onmessage = ({ data: begun }) => {
+  const end = performance.now();
+  drawn = { end, cost: Math.min(LONGEST, end - begun) };
+};
 
 // What the snapshot could not hold: the rest of todo's head, and a tab whose jobs are older than the newest hundred.
 function fillUp() {

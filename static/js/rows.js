@@ -4,7 +4,7 @@ import { clone, part, setText, stillness } from "./page.js";
 import { faults, moment, note, percent, shown, took, tries } from "./words.js";
 
 const TINT = [{ backgroundColor: "var(--tint)" }, { backgroundColor: "transparent" }];
-const FEW = 20; // where more rows are new at once a tint says nothing
+const FEW = 5; // where more rows are new at once a tint says nothing
 const filled = new WeakMap(); // row -> what it shows: [item, place]
 
 // Makes *list*'s rows those of *items* ({id}), in that order, each by fill(row, item, place).

@@ -125,7 +125,8 @@ export class State {
 
 const byPosition = (a, b) => (a.position ?? 0) - (b.position ?? 0) || a.id - b.id;
 const NEVER = "9"; // sorts behind every time: who waits for other jobs has none
-const byTime = (field, sign) => (a, b) => sign * (a[field] ?? NEVER).localeCompare(b[field] ?? NEVER) || sign * (a.id - b.id);
+const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0); // not localeCompare: ISO times need none of it, and it is slow
+const byTime = (field, sign) => (a, b) => sign * compare(a[field] ?? NEVER, b[field] ?? NEVER) || sign * (a.id - b.id);
 const ORDER = {
   running: byTime("started_at", 1),
   scheduled: byTime("run_at", 1),
