@@ -48,6 +48,8 @@ class Window:
         self._order = itertools.count()
         """Two entries may stand for one job (the older one was discarded): jobs themselves have no order."""
         self._last: Key = (-(2**63), 0)
+        self._in_order = True
+        """Whether they came in the order in which they will go, as they do but for priorities and what comes back."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -82,6 +84,8 @@ class Window:
 
     def first(self, most: int) -> list[Job]:
         """The first *most* jobs that are in memory, in order."""
+        if self._in_order:
+            return list(itertools.islice(self._jobs.values(), most))
         return heapq.nsmallest(most, self._jobs.values(), key=self._key)
 
     def head(self) -> Job | None:
@@ -111,11 +115,15 @@ class Window:
         heapq.heappush(self._heap, (key, next(self._order), job))
         if key > self._last or len(self._jobs) == 1:
             self._last = key
+            self._in_order |= len(self._jobs) == 1
+        else:
+            self._in_order = False
 
     def _shrink(self) -> None:
         """Leave the later half to the tables: a flood of ever higher priorities must not fill the memory."""
-        first = heapq.nsmallest(self._size, self._jobs.values(), key=self._key)
+        first = Window.first(self, self._size)  # parked ones stand aside
         self._jobs = {job.id: job for job in first}
+        self._in_order = True
         self._heap = [(self._key(job), next(self._order), job) for job in first]
         self.bound = self._last = self._heap[-1][0]
 
@@ -148,6 +156,11 @@ class Lane(Window):
     def discard(self, id: int) -> bool:
         """See Window."""
         return self._parked.pop(id, None) is not None or super().discard(id)
+
+    def first(self, most: int) -> list[Job]:
+        """See Window; the parked ones among them."""
+        first = super().first(most)
+        return sorted([*first, *self._parked.values()], key=todo_key)[:most] if self._parked else first
 
     def refill(self, jobs: list[Job], bound: Key | None) -> None:
         """See Window."""
@@ -296,13 +309,16 @@ class TodoQueue:
 
     def ordered(self, group: str, most: int) -> list[Job]:
         """The next *most* jobs of *group* that are in memory, first first."""
-        jobs = (job for lane in self._lanes.values() if lane.group == group for job in lane)
-        return heapq.nsmallest(most, jobs, key=todo_key)
+        return _first(most, (lane for lane in self._lanes.values() if lane.group == group))
 
     def next(self, most: int) -> list[Job]:
         """The next *most* jobs of all groups that are in memory, first first."""
-        jobs = (job for lane in self._lanes.values() for job in lane)
-        return heapq.nsmallest(most, jobs, key=todo_key)
+        return _first(most, self._lanes.values())
+
+
+def _first(most: int, lanes: Iterable[Lane]) -> list[Job]:
+    firsts = [first for lane in lanes if (first := lane.first(most))]
+    return firsts[0] if len(firsts) == 1 else sorted(itertools.chain(*firsts), key=todo_key)[:most]
 
 
 class RunningQueue:

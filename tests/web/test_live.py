@@ -12,6 +12,7 @@ import socketio
 import websocket
 
 from tests.web.conftest import PATIENCE, Client, Gate
+from webqueue.engine import Engine
 from webqueue.web import emitter
 
 TRANSPORTS = [["websocket"], ["polling"], None]
@@ -124,6 +125,27 @@ def test_frames_come_twenty_a_second(server, connect):
         last = server.push()["id"]
     frames = until(client, last, "done")
     assert len(frames) <= (time.monotonic() - begun) * 20 + 2
+
+
+def test_frames_that_cost_much_come_less_often(server, connect, monkeypatch):
+    """Each takes 20 ms of a processor here: at SHARE of its time one in 0.67 s, by LONGEST_REST one in 0.5 s."""
+    changes = Engine.changes
+
+    def costly(engine, since):
+        until_then = time.thread_time() + 0.02
+        while time.thread_time() < until_then:
+            pass
+        return changes(engine, since)
+
+    monkeypatch.setattr(Engine, "changes", costly)
+    client = connect(server)
+    client.next("snapshot")
+    begun = time.monotonic()
+    last = 0
+    while time.monotonic() - begun < 1.5:
+        last = server.push()["id"]
+    frames = until(client, last, "done")
+    assert len(frames) <= (time.monotonic() - begun) / 0.5 + 2
 
 
 def test_progress_rides_along(server, connect, jobs):

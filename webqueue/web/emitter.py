@@ -21,6 +21,10 @@ from webqueue.web.wire import Wire
 
 PERIOD: Final = 0.05
 """Seconds between two frames to one client, at least."""
+SHARE: Final = 0.03
+"""Of one processor's time the emitter takes no more: in a flood frames come less often, but the consumers go on."""
+LONGEST_REST: Final = 0.5
+"""... but after so many seconds, whatever the frame costs."""
 MOST_REJECTIONS: Final = 20
 """``job_rejected`` events a second, at most."""
 MOST_QUEUED: Final = 2 * MOST_REJECTIONS
@@ -135,7 +139,7 @@ class Emitter:
     def _run(self, feed: Feed) -> None:
         while True:
             feed.wait(self._heard(), self._patience())
-            begun = time.monotonic()
+            begun, spent = time.monotonic(), time.thread_time()
             try:
                 told = self._tell(feed, begun)
             except NotRunning:
@@ -147,7 +151,8 @@ class Emitter:
                 self._cut_all()
                 return
             if told:
-                self._pause.wait(max(0.0, begun + PERIOD - time.monotonic()))
+                rest = min(LONGEST_REST, (time.thread_time() - spent) / SHARE)
+                self._pause.wait(max(0.0, rest, begun + PERIOD - time.monotonic()))
 
     def _heard(self) -> int | None:
         """The number of the change up to which everybody knows; None where nobody listens."""
