@@ -25,7 +25,7 @@ lint: .venv/.test
 	$(BIN)/mypy
 
 bench: .venv/.bench
-	@for script in handoff throughput web backlog compute live; do \
+	@for script in handoff throughput web backlog pages compute live; do \
 	  echo "== benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 soak: .venv/.test
