@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Final
 
 from webqueue import context, stores
@@ -22,7 +23,7 @@ from webqueue.job import Job, Rejection, State
 from webqueue.look import Look, Metrics
 from webqueue.meters import Meters
 from webqueue.recurring import Recurring
-from webqueue.redaction import capped
+from webqueue.redaction import capped, shortened
 from webqueue.rings import Rings
 from webqueue.settings import Settings
 from webqueue.signals import Signals
@@ -271,7 +272,7 @@ class Engine:
         shown = kind[:200] if isinstance(kind, str) else None
         self._meters.refused["full" if reason == FULL else "unfit"] += 1
         rejection = Rejection(self._store.next_rejection(), self._clock(), shown, reason, dict(errors), text)
-        self._store.reject(rejection)
+        self._store.reject(replace(rejection, errors=shortened(errors)))  # who pushed is told all
         return rejection
 
     def _counted(self, bodies: Sequence[object], idempotency_key: str | None) -> list[Pushed | Rejection]:
@@ -295,7 +296,7 @@ class Engine:
         try:
             return self._fitness.check(body, idempotency_key)
         except Unfit as unfit:
-            return unfit
+            return unfit.with_traceback(None)  # which would hold this call, and the call would hold it
 
     def _answered(self, body: object, answer: Pushed | NoRoom | Exception) -> Pushed | Rejection:
         if isinstance(answer, Pushed):

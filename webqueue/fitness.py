@@ -190,6 +190,7 @@ def _schema_messages(handler: Handler[..., Any], payload: Mapping[str, Any]) -> 
 
 
 def _messages(error: ValidationError) -> Messages:
+    error.__traceback__ = None  # marshmallow's frame holds the error: a circle, with the whole request in it
     messages: Messages = error.normalized_messages()  # type: ignore[no-untyped-call]
     return messages
 

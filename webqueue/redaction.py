@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from webqueue import strictjson
@@ -12,6 +12,9 @@ PREVIEW: Final = 200
 """Characters of a payload in a list."""
 CAP: Final = 4_096
 """Bytes of a payload in a rejection."""
+MESSAGES: Final = 2_000
+"""Characters of the messages in a rejection."""
+MORE: Final = {"…": ["More messages than are kept."]}
 
 NOT_JSON: Final = "(not JSON)"
 
@@ -50,3 +53,30 @@ def capped(value: Any, secret: Collection[str] = ()) -> bytes:
     if len(text) <= CAP:
         return text
     return strictjson.dump(text[:CAP].decode(errors="ignore") + "…")
+
+
+def shortened(errors: Mapping[str, Any]) -> dict[str, Any]:
+    """*errors*, nested as they are, as far as MESSAGES characters go; who sends many wrong fields fills no memory."""
+    kept, left = _first(errors, MESSAGES)
+    return dict(kept) if left > 0 else kept | MORE
+
+
+def _first(value: Any, room: int) -> tuple[Any, int]:
+    """As much of *value* as there is *room* for, and the room that is left: 0 or less where something was left out."""
+    if isinstance(value, str):
+        return value[: max(room, 0)], room - len(value) - 1
+    if isinstance(value, Mapping):
+        fields: dict[Any, Any] = {}
+        for name, inner in value.items():
+            if room > 0:
+                name, room = _first(name, room)
+                fields[name], room = _first(inner, room)
+        return fields, room
+    if isinstance(value, list | tuple):
+        items: list[Any] = []
+        for inner in value:
+            if room > 0:
+                item, room = _first(inner, room)
+                items.append(item)
+        return items, room
+    return value, room - 1

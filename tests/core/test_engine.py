@@ -295,6 +295,18 @@ def test_unfit_pushes_are_rejected(engine: Engine) -> None:
     assert 1 == engine.overview()["totals"]["rejected"]
 
 
+def test_who_pushed_is_told_all_the_record_is_short(engine: Engine) -> None:
+    """A push with very many wrong fields is answered in full; what is kept and told of it to others is bounded."""
+    wrong = {f"field {n}": n for n in range(5_000)}
+    with pytest.raises(Rejected) as raised:
+        engine.push({"kind": "add", "payload": wrong})
+    _until(engine, lambda: bool(engine.rejections().items))
+
+    (rejection,) = engine.rejections().items
+    assert wrong.keys() <= raised.value.errors["payload"].keys()
+    assert len(rejection.errors["payload"]) < 100
+
+
 @pytest.mark.parametrize(
     "body",
     [None, [], 5, "x", {}, {"kind": 5}, {"kind": "x" * 10_000}, {"kind": "echo", "payload": []}, {"kind": "\ud800"},

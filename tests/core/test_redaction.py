@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from webqueue.redaction import CAP, HIDDEN, PREVIEW, capped, preview, redacted
+from webqueue.redaction import CAP, HIDDEN, MESSAGES, PREVIEW, capped, preview, redacted, shortened
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,30 @@ def test_capped_of_a_circle() -> None:
     circle: dict[str, Any] = {}
     circle["a"] = circle
     json.loads(capped(circle))
+
+
+def test_few_messages_stay() -> None:
+    """Messages that are not many stay as they are, as a copy."""
+    errors = {"payload": {"n": ["Not a valid integer."], "at": {0: {"x": ["no", 7]}}}, "kind": []}
+
+    assert errors == shortened(errors)
+    assert errors is not shortened(errors)
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        {"payload": {f"field {n}": ["Unknown field."] for n in range(20_000)}},
+        {"payload": {"x" * 100_000: ["Unknown field."]}},
+        {"payload": {"n": ["no"] * 20_000, "m": ("no",)}},
+        {"payload": {"n": ["x" * 100_000], "m": {"deep": ["no"]}}},
+        {"payload": {"n": list(range(20_000))}, "kind": ["no"]},
+    ],
+)
+def test_many_messages_are_cut(errors: dict[str, Any]) -> None:
+    """Of many, or of long ones, the first are kept, nested as they were, and it is said that there were more."""
+    kept = shortened(errors)
+
+    assert ["payload", "…"] == list(kept)
+    assert isinstance(kept["payload"], dict)
+    assert 0 < len(json.dumps(kept)) < 6 * MESSAGES

@@ -120,12 +120,28 @@ def drained(server: Server) -> None:
 
 
 def test_flood_of_rejections(server: Server) -> None:
-    """10,000 unfit pushes of 1 KB, where 100 are shown: + < 64 MiB, and a fit one is run afterwards."""
+    """20,000 unfit pushes of 1 KB, where 1,000 are kept: + < 64 MiB, and a fit one is run afterwards."""
     before = resident(server)
     unfit = [{"kind": "work", "payload": {"n": "no", "text": "x" * 1_000}}] * 1_000
-    for _ in range(10):
+    for _ in range(20):
         answer = server.call("POST", "/push-jobs", unfit)[1]
         assert (0, 1_000) == (len(answer["accepted"]), len(answer["rejected"]))
+    grown = resident(server) - before
+
+    assert "done" == server.finished(server.push("work", n=1)["id"])["state"]
+    assert grown < MOST
+
+
+@pytest.mark.parametrize(
+    ("number", "payload"),
+    [(400, {"n": "no", "text": "x" * 250_000}), (50, {str(n): 0 for n in range(20_000)})],
+    ids=["long", "many fields"],
+)
+def test_flood_of_large_rejections(server: Server, number: int, payload: dict[str, Any]) -> None:
+    """Unfit pushes as large as they may be, 20,000 wrong fields in one: + < 64 MiB, and a fit one is run afterwards."""
+    before = resident(server)
+    for _ in range(number):
+        assert 422 == server.call("POST", "/push-job", {"kind": "work", "payload": payload})[0]
     grown = resident(server) - before
 
     assert "done" == server.finished(server.push("work", n=1)["id"])["state"]

@@ -54,6 +54,8 @@ class Batch:
         """(before, after), in order."""
         self.forgotten: dict[int, Job] = {}
         self.rejections: list[Rejection] = []
+        self.rejected = 0
+        """So many pushes were refused: at least as many as rejections are to be written."""
         self.lines: list[tuple[int, LogLine]] = []
         self.pauses: dict[str, Pause | None] = {}
         """By queue ("" is the whole of it); None: resumed."""

@@ -144,7 +144,7 @@ class Board:
             now.done + ends.count(State.DONE),
             now.failed + ends.count(State.FAILED),
             now.cancelled + ends.count(State.CANCELLED),
-            now.rejected + len(batch.rejections),
+            now.rejected + batch.rejected,
             numbers.next_id,
             numbers.next_place,
         )

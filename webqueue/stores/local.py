@@ -34,6 +34,7 @@ from webqueue.stores.journal import Journal, NullJournal, Ticket
 from webqueue.stores.links import Links
 from webqueue.stores.owner import Owner
 from webqueue.stores.recorder import NullRecorder, Recorder
+from webqueue.stores.refusals import Refusals
 from webqueue.stores.tables import SEARCHED, FailureGroup, Filter, Tables, matches
 from webqueue.stores.upkeep import Retention, Upkeep
 from webqueue.timers import Timers
@@ -84,6 +85,7 @@ class LocalStore(Store):
         self._closing = True
         self._draining = False
         self._rejection_ids = itertools.count(1)
+        self._refusals = Refusals()
 
     # -- opening and closing -------------------------------------------------------------------------------------
 
@@ -429,7 +431,11 @@ class LocalStore(Store):
 
     def reject(self, rejection: Rejection) -> None:
         """See Store."""
-        self._journal.tell(lambda batch: batch.rejections.append(rejection))
+        if self._refusals.add(rejection):
+            self._journal.tell(self._write_refusals)
+
+    def _write_refusals(self, batch: Batch) -> None:
+        batch.rejections, batch.rejected = self._refusals.take()
 
     def next_rejection(self) -> int:
         """A new rejection's id."""
@@ -605,7 +611,7 @@ def _decided(ticket: Ticket, batch: Batch) -> Any:
     try:
         return ticket.decide(batch)
     except WebqueueError as error:
-        return error
+        return error.with_traceback(None)  # which would hold the batch, and the batch would hold it
     except Exception as error:
         log.exception("A decision failed")
         return WebqueueError(f"webqueue itself failed: {error}")

@@ -8,9 +8,17 @@ from itertools import islice
 from webqueue.job import Job, LogLine, Rejection, State
 from webqueue.queues import Key, due_key, todo_key
 from webqueue.stores.batch import Batch
-from webqueue.stores.tables import GROUPED, SEARCHED, FailureGroup, Filter, Loaded, Totals, group_failures, matches
-
-KEPT_REJECTIONS = 1_000
+from webqueue.stores.tables import (
+    GROUPED,
+    KEPT_REJECTIONS,
+    SEARCHED,
+    FailureGroup,
+    Filter,
+    Loaded,
+    Totals,
+    group_failures,
+    matches,
+)
 
 
 class MemoryTables:

@@ -33,7 +33,7 @@ from webqueue.stores.rows import (
     to_row,
     where_of,
 )
-from webqueue.stores.tables import SEARCHED, Disk, FailureGroup, Filter, Loaded, Totals, group_failures
+from webqueue.stores.tables import KEPT_REJECTIONS, SEARCHED, Disk, FailureGroup, Filter, Loaded, Totals, group_failures
 
 APPLICATION_ID: Final = 0x77715545
 """In the file's header: this file is webqueue's (https://sqlite.org/fileformat.html#application_id)."""
@@ -42,7 +42,6 @@ CHECK_SECONDS: Final = 0.5
 """So long at most the file is checked at start."""
 RESERVE: Final = 4 * 2**20
 """Bytes of the disk that pushes must leave free, so that what runs can still report its end."""
-KEPT_REJECTIONS: Final = 1_000
 
 
 class SqliteTables:

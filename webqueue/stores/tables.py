@@ -15,6 +15,8 @@ SEARCHED: Final = 20_000
 """So many jobs are looked at, one by one, for one page of a search."""
 GROUPED: Final = 10_000
 """So many failed jobs are looked at for their groups."""
+KEPT_REJECTIONS: Final = 1_000
+"""So many rejections are kept, the newest."""
 
 
 @dataclass

@@ -42,7 +42,16 @@ class Problem(NamedTuple):
 
 
 def problem(error: Exception) -> Problem:
-    """What a client is told about *error*. One that nobody foresaw is logged, and its text kept back."""
+    """What a client is told about *error*. One that nobody foresaw is logged, and its text kept back.
+
+    Its traceback is gone afterwards: where a frame of it holds the error, that circle would hold the whole request.
+    """
+    told = _problem(error)
+    error.__traceback__ = None
+    return told
+
+
+def _problem(error: Exception) -> Problem:
     if isinstance(error, HTTPException):
         return _of_http(error)
     status, title = next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)

@@ -57,7 +57,7 @@ STOPPERS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 """Signals that must not be lost while a worker is being born."""
 SWITCH_INTERVAL: Final = 0.0005
 """A handler that computes holds the interpreter for so many seconds at a time, instead of 5 ms."""
-COLLECTED_AFTER: Final = (50_000, 20, 100)
+COLLECTED_AFTER: Final = (5_000, 20, 10)
 """The garbage collector looks for circles after so many allocations: a batch of jobs is many objects and no circle."""
 
 _LENGTH: Final = re.compile(rb"^content-length:[ \t]*(\d{1,15})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
