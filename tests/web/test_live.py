@@ -1,9 +1,11 @@
 """The Socket.IO namespace, with real clients over both transports."""
 
+import gc
 import json
 import queue
 import threading
 import time
+import weakref
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -396,6 +398,23 @@ def test_a_client_that_goes_away_hurts_nobody(server, connect):
             socket.sock.close()  # and not a word
     frames = until(staying, last, "done")
     assert set(range(1, last + 1)) == {job["id"] for frame in frames for job in frame["jobs"]}
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS)
+def test_nothing_stays_of_who_has_left(server, connect, transports):
+    """Once a client is gone nothing holds its socket, and no circle of objects does."""
+    eio, gone = server.app.extensions["webqueue.live"]._server.eio, threading.Event()
+    client = connect(server, transports=transports)
+    client.next("snapshot")
+    gc.collect()
+    gc.disable()
+    try:
+        held = weakref.ref(next(iter(eio.sockets.values())), lambda _: gone.set())
+        client.close()
+        assert gone.wait(PATIENCE), gc.get_referrers(held())
+        assert {} == eio.sockets
+    finally:
+        gc.enable()
 
 
 def test_who_does_not_read_is_told_afresh(server, connect, monkeypatch):

@@ -107,8 +107,9 @@ class Heart:
             self._socket.queue.put(packet.Packet(packet.PING))
             if not self._wait(lambda: self._answered or self._over, server.ping_timeout):
                 self._on_close(wait=False, abort=True, reason=server.reason.PING_TIMEOUT)
-        if not self._socket.upgraded:  # else the thread of its WebSocket takes it away
-            server.sockets.pop(self._socket.sid, None)
+        # engine.io would do this once the WebSocket's WSGI call returns, but that ends by raising: see _leave.
+        server.sockets.pop(self._socket.sid, None)
+        del self._socket.schedule_ping, self._socket.close  # its heart no more: no circle stays
 
     def _wait(self, for_what: Callable[[], bool], seconds: float) -> bool:
         with self._changed:
