@@ -611,7 +611,7 @@ def _decided(ticket: Ticket, batch: Batch) -> Any:
     try:
         return ticket.decide(batch)
     except WebqueueError as error:
-        return error.with_traceback(None)  # which would hold the batch, and the batch would hold it
+        return error
     except Exception as error:
         log.exception("A decision failed")
         return WebqueueError(f"webqueue itself failed: {error}")
