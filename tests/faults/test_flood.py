@@ -1,5 +1,6 @@
 """Ten times as much as is allowed, of everything: memory stays, what was accepted runs, what is refused says when."""
 
+import ctypes
 import json
 import os
 import threading
@@ -22,7 +23,8 @@ LINES: Final = 10_000
 MOST: Final = 64 * 1024 * 1024
 """Bytes by which the server may grow."""
 TARGET: Final = f"""
-import threading
+import ctypes, threading
+from pathlib import Path
 from webqueue import WebQueue, current_job
 
 jobs, gate = WebQueue(), threading.Event()
@@ -39,6 +41,15 @@ def open_gate():
 def work(n: int):
     with open("runs", "a") as file:
         file.write(f"{{n}}\\n")
+
+@jobs.handler
+def heaps():
+    libc = ctypes.CDLL(None)
+    libc.fopen.restype = ctypes.c_void_p
+    file = ctypes.c_void_p(libc.fopen(b"heaps.xml", b"w"))
+    libc.malloc_info(0, file)
+    libc.fclose(file)
+    return Path("heaps.xml").read_text().count("<heap nr=")
 
 @jobs.handler
 def chatty():
@@ -146,6 +157,15 @@ def test_flood_of_large_rejections(server: Server, number: int, payload: dict[st
 
     assert "done" == server.finished(server.push("work", n=1)["id"])["state"]
     assert grown < MOST
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="another libc than glibc")
+def test_threads_share_heaps(server: Server) -> None:
+    """However many threads there are, two heaps hold what they ask of malloc."""
+    asked = [lambda: server.call("GET", "/jobs?limit=200") for _ in range(8)]
+    together(asked)
+
+    assert 2 == server.finished(server.push("heaps")["id"])["result"]
 
 
 def test_flood_of_log_lines(server: Server) -> None:

@@ -9,6 +9,7 @@ main loop gathers a request until it is complete, and only then a thread works o
 A large body (an upload for /push-jobs) is read by the thread, within the same deadline, in few threads at a time.
 """
 
+import ctypes
 import gc
 import io
 import logging
@@ -23,6 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -58,7 +60,13 @@ STOPPERS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 SWITCH_INTERVAL: Final = 0.0005
 """A handler that computes holds the interpreter for so many seconds at a time, instead of 5 ms."""
 COLLECTED_AFTER: Final = (5_000, 20, 10)
-"""The garbage collector looks for circles after so many allocations: a batch of jobs is many objects and no circle."""
+"""The garbage collector looks for circles after so many allocations: a batch of jobs is many objects and no circle.
+
+Yet a circle may hold a large body, and one of a socket that was open for hours is only found when all is looked at.
+"""
+HEAPS: Final = 2
+"""So many the threads share: else glibc gives each its own, and what is free in one is of no use to the others."""
+_M_ARENA_MAX: Final = -8  # malloc.h
 
 _LENGTH: Final = re.compile(rb"^content-length:[ \t]*(\d{1,15})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _READ_ON: Final = re.compile(rb"^(transfer-encoding|expect):", re.IGNORECASE | re.MULTILINE)
@@ -236,6 +244,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         os.close(self.lifeline[1])
         sys.setswitchinterval(SWITCH_INTERVAL)
         gc.set_threshold(*COLLECTED_AFTER)
+        with suppress(AttributeError):  # another libc than glibc
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
         self.worker_connections = min(MAX_CONNECTIONS, _raise_descriptors() - 256)
         super().init_process()
 
