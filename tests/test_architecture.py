@@ -21,12 +21,15 @@ PARTS: dict[str, tuple[str, str]] = {
     "running": ("context attempt child processes executor consumer estimate", "words handlers stores"),
     "engine": ("engine look rings recurring demo testing", "words handlers stores running"),
     "web": ("web web.*", "words handlers stores engine"),
-    "server": ("web.server web.worker web.target web.sockets", "words handlers web"),
+    "server": ("web.server web.worker web.target web.sockets web.polling", "words handlers web"),
     "clients": ("client watch socket_client", "words"),
     "command line": ("cli bench printing __main__", "words handlers engine server clients"),
     "package": ("", "words running web"),
 }
-EXCEPTIONS = {("web.live", "web.sockets"): "the socket classes belong to the server, and work under others too"}
+EXCEPTIONS = {
+    ("web.live", "web.sockets"): "the socket classes belong to the server, and work under others too",
+    ("web.live", "web.polling"): "likewise",
+}
 
 # What may be imported from outside, where it may not be imported everywhere.
 CONFINED = {

@@ -1,171 +1,223 @@
-"""WebSockets that are silent, never read, or send what no client sends: cut in time, at the cost of nobody else."""
+"""Sockets that are silent, never read, or come in hundreds: pushes stay quick, and what they held is given back."""
 
-import base64
 import contextlib
-import os
+import json
 import socket
-import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.hostile import MIB, QUICK, TEXT, Poller, Raw, Witness, forget_peak, frame, peak, resident, rested, threads
 from tests.servers import PATIENCE, Server
 
-INTERVAL, TIMEOUT = 1.0, 1.0
+INTERVAL, TIMEOUT = 1.0, 5.0
 SEND_DEADLINE = 15.0
-MIB = 1024 * 1024
+HTTP_THREADS = 8
+CAP = 100
+MOST = 16 * MIB
+PINGED = {"WEBQUEUE_PING_INTERVAL": str(INTERVAL), "WEBQUEUE_PING_TIMEOUT": str(TIMEOUT)}
 
 
 @pytest.fixture(name="server", scope="module")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    env = {"WEBQUEUE_PING_INTERVAL": str(INTERVAL), "WEBQUEUE_PING_TIMEOUT": str(TIMEOUT)}
-    with Server(tmp_path_factory.mktemp("server"), "--store", "memory:", **env) as running:
+    with _serving(tmp_path_factory.mktemp("server"), **PINGED) as running:
         yield running
 
 
-class Raw:
-    """A WebSocket client that does only what it is told to; it has joined /queue."""
+@pytest.fixture(name="full_server", scope="module")
+def _full_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that pings nobody while the test lasts."""
+    with _serving(tmp_path_factory.mktemp("full")) as running:
+        yield running
 
-    def __init__(self, server: Server, *headers: str) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
-        lines = [
-            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1",
-            "Host: localhost",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            "Sec-WebSocket-Version: 13",
-            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
-            *headers,
-        ]
-        self.socket.sendall("\r\n".join((*lines, "", "")).encode())
-        self.head = b""
-        while b"\r\n\r\n" not in self.head:
-            self.head += self.socket.recv(1)
-        self.text("40/queue,")
 
-    def frame(self, opcode: int, payload: bytes, *, last: bool = True) -> None:
-        """Send one frame, masked with zeros."""
-        head = bytes([0x80 * last | opcode])
-        size = len(payload)
-        if size < 126:
-            length = bytes([0x80 | size])
-        else:
-            length = b"\xff" + struct.pack("!Q", size) if size > 65535 else b"\xfe" + struct.pack("!H", size)
-        self.socket.sendall(head + length + bytes(4) + payload)
+@contextlib.contextmanager
+def _serving(folder: Path, **env: str) -> Iterator[Server]:
+    """A server of whose threads so many rest as will ever do: a few clients have come and gone."""
+    limits = {"WEBQUEUE_HTTP_THREADS": str(HTTP_THREADS), "WEBQUEUE_MAX_SOCKETS": str(CAP)}
+    with Server(folder, "--store", "memory:", WEBQUEUE_KEEP_FINISHED="1000", **limits, **env) as running:
+        most = threads(running) + HTTP_THREADS + 2
+        clients = [Raw(running) for _ in range(3 * HTTP_THREADS)]
+        for client in clients:
+            client.close()
+        assert rested(running, most) <= most
+        yield running
 
-    def text(self, text: str) -> None:
-        """Send a text message."""
-        self.frame(1, text.encode())
 
-    def seconds_until_cut(self) -> float:
-        """Read until the server has ended the connection."""
+@contextlib.contextmanager
+def undisturbed(server: Server) -> Iterator[Witness]:
+    """Meanwhile pushes take less than 1 s, and a real client misses nothing; what was held is given back afterwards."""
+    logged = len(server.stderr.all())
+    with Witness(server) as witness:
+        before, memory = threads(server), resident(server)
+        yield witness
+        after = rested(server, before + 2)
+        grown = resident(server) - memory
+
+    assert witness.slowest < QUICK
+    assert {202} == witness.statuses
+    assert [] == witness.missed
+    assert -2 <= after - before <= 2
+    assert grown <= MOST
+    assert [] == server.stderr.all()[logged:]
+
+
+def test_who_is_silent_is_cut(server: Server) -> None:
+    """Whether it has joined, never joins or polls: after ping interval and timeout it is gone."""
+    with undisturbed(server):
+        joined, others = [Raw(server) for _ in range(30)], [Raw(server, join=False) for _ in range(30)]
+        polls = [Poller(server).poll() for _ in range(30)]
         began = time.monotonic()
-        with self.socket, contextlib.suppress(ConnectionResetError):
-            while self.socket.recv(65536):
-                pass
-        return time.monotonic() - began
+        for client in (*joined, *others):
+            client.seconds_until_cut()
+            client.close()
+        for poll in polls:
+            poll.answer()
+        seconds = time.monotonic() - began
+
+    assert INTERVAL < seconds < INTERVAL + TIMEOUT + 3
+
+
+class Deaf:
+    """A client that never reads, and answers each ping as if it had: in a thread, until it is cut or told to stop."""
+
+    def __init__(self, server: Server) -> None:
+        self._client, self._over = Raw(server), threading.Event()
+        self._client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._thread = threading.Thread(target=self._answer)
+        self._thread.start()
+
+    def _answer(self) -> None:
+        with contextlib.suppress(OSError):
+            while not self._over.wait(INTERVAL / 2):
+                self._client.text("3")
+
+    @property
+    def cut(self) -> bool:
+        """Whether the server has ended the connection."""
+        return not self._thread.is_alive()
+
+    def ask(self, *texts: str) -> None:
+        """Send messages."""
+        self._client.send(*(frame(TEXT, text.encode()) for text in texts))
 
     def close(self) -> None:
         """Hang up."""
-        self.socket.close()
+        self._over.set()
+        self._thread.join()
+        self._client.close()
 
 
-def threads(server: Server) -> int:
-    """How many threads the worker has."""
-    return len(os.listdir(f"/proc/{server.worker()}/task"))
-
-
-def resident(server: Server) -> int:
-    """Bytes of the worker in memory."""
-    return int(Path(f"/proc/{server.worker()}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def test_a_silent_client_is_cut(server: Server) -> None:
-    """Who answers no ping is gone after interval and timeout, and no thread of it is left."""
-    for _ in range(20):  # so many threads have been started for requests by then
-        server.call("GET", "/healthz")
-    clients = [Raw(server) for _ in range(5)]
-    assert INTERVAL < max(client.seconds_until_cut() for client in clients) < INTERVAL + TIMEOUT + 3
-    before = threads(server)
-    clients = [Raw(server) for _ in range(5)]
-    for client in clients:
-        client.seconds_until_cut()
-    deadline = time.monotonic() + PATIENCE
-    while threads(server) > before and time.monotonic() < deadline:
-        server.call("GET", "/healthz")
-
-    assert threads(server) <= before
-
-
-def test_compression_is_not_offered(server: Server) -> None:
-    """A small message can't become a large one."""
-    client = Raw(server, "Sec-WebSocket-Extensions: permessage-deflate")
-
-    assert client.head.startswith(b"HTTP/1.1 101 ")
-    assert b"extensions" not in client.head.lower()
-    client.close()
-
-
-def test_a_message_that_is_too_large_is_not_gathered(server: Server) -> None:
-    """In one frame, in pieces, or never finished: the connection ends, the memory stays."""
-    before = resident(server)
-    whole, pieces, crumbs = Raw(server), Raw(server), Raw(server)
-    with contextlib.suppress(OSError):
-        whole.frame(1, b"4" + b"2" * 8 * MIB)
-    with contextlib.suppress(OSError):
-        for number in range(64):
-            pieces.frame(0 if number else 1, b"42" * 32_768, last=False)
-    with contextlib.suppress(OSError):
-        for number in range(10_000):
-            crumbs.frame(0 if number else 1, b"4", last=False)
-
-    assert max(client.seconds_until_cut() for client in (whole, pieces, crumbs)) < 1.0
-    assert resident(server) - before < 8 * MIB
-
-
-@pytest.mark.parametrize(
-    "sent",
-    ["", "9", "hello", "4[" + "[" * 5_000, "b4AAA", "42/queue,[[[[", "45999-/queue,[]", "2" + "[" * 5_000, "4"],
-)
-def test_what_no_client_sends_hurts_only_the_sender(server: Server, sent: str) -> None:
-    """It is cut or ignored; nothing is logged, and everybody else is served."""
-    logged = len(server.stderr.all())
-    client = Raw(server)
-    client.text(sent)
-
-    assert client.seconds_until_cut() < INTERVAL + TIMEOUT + 3
-    assert 200 == server.call("GET", "/healthz")[0]
-    assert logged == len(server.stderr.all())
-
-
-def test_a_client_that_never_reads_costs_nobody_anything(server: Server) -> None:
-    """It answers every ping unread; it is cut within the deadline, meanwhile pushes are quick and memory is bounded."""
-    client, over = Raw(server), threading.Event()
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-
-    def answer_unread() -> None:
-        with contextlib.suppress(OSError):
-            while not over.wait(INTERVAL / 2):
-                client.text("3")
-
-    thread = threading.Thread(target=answer_unread)
-    thread.start()
-    before, slowest, began = resident(server), 0.0, time.monotonic()
+def test_who_never_reads_is_cut(server: Server) -> None:
+    """Although it answers pings; the news of 100 jobs at a time wait for it meanwhile, within + 16 MiB."""
     jobs = [{"kind": "echo", "payload": {"text": "x" * 150}}] * 100
-    while thread.is_alive() and time.monotonic() - began < 4 * SEND_DEADLINE:
-        pushed = time.monotonic()
-        assert 202 == server.call("POST", "/push-jobs", jobs)[0]
-        slowest = max(slowest, time.monotonic() - pushed)
-        over.wait(0.05)
-    cut = not thread.is_alive()
-    grown = resident(server) - before
-    over.set()
-    thread.join()
-    client.close()
+    with undisturbed(server):
+        deaf, began = [Deaf(server) for _ in range(5)], time.monotonic()
+        before = forget_peak(server)
+        while not all(client.cut for client in deaf) and time.monotonic() - began < 2 * SEND_DEADLINE:
+            accepted = server.call("POST", "/push-jobs", jobs)[1]["accepted"]
+            server.finished(accepted[-1]["id"])
+        cut = [client.cut for client in deaf]
+        for client in deaf:
+            client.close()
+        most = peak(server) - before
+
+    assert [True] * 5 == cut
+    assert most <= MOST
+
+
+def test_who_asks_and_never_reads_is_cut(server: Server) -> None:
+    """It asks 500 times for a job of 100 KB; what waits for it is thrown away when it is too much."""
+    id = server.push("echo", text="x" * 100_000)["id"]
+    asked = [f'42/queue,{number}["follow",{{"id":{id}}}]' for number in range(500)]
+    server.finished(id)
+    with undisturbed(server):
+        deaf, began = Deaf(server), time.monotonic()
+        before = forget_peak(server)
+        deaf.ask(*asked)
+        while not deaf.cut and time.monotonic() - began < 2 * SEND_DEADLINE:
+            server.finished(server.push("echo")["id"])
+        cut = deaf.cut
+        deaf.close()
+        most = peak(server) - before
 
     assert cut
-    assert slowest < 1.0
-    assert grown < 64 * MIB
+    assert most <= MOST
+
+
+def test_500_polling_handshakes(full_server: Server) -> None:
+    """All at once: so many get in as there are seats, the others get 503; who then says nothing is cut."""
+    with undisturbed(full_server):
+        handshakes = [Poller.shake(full_server) for _ in range(500)]
+        answers = [handshake.answer() for handshake in handshakes]
+        refused = [answer for answer in answers if answer[0] != 200]
+        for client in _let_in(full_server, CAP - 1):
+            client.close()
+
+    assert Counter({200: CAP - 1, 503: 500 - CAP + 1}) == Counter(status for status, _, _ in answers), (
+        "one is a witness"
+    )
+    assert {"application/problem+json"} == {headers["content-type"] for _, headers, _ in refused}
+    assert {f"{CAP} sockets are open: no more are let in."} == {json.loads(body)["detail"] for _, _, body in refused}
+    assert all(int(headers["retry-after"]) > 0 for _, headers, _ in refused)
+
+
+def _let_in(server: Server, number: int) -> list[Raw]:
+    """So many clients, once there are seats for them."""
+    clients, deadline = list[Raw](), time.monotonic() + 2 * PATIENCE
+    while len(clients) < number and time.monotonic() < deadline:
+        client = Raw(server, join=False)
+        if client.head().startswith(b"HTTP/1.1 101 "):
+            client.text("40/queue,")
+            clients.append(client)
+        else:
+            client.close()
+    assert number == len(clients)
+    return clients
+
+
+def test_above_the_cap_who_is_there_goes_on(full_server: Server) -> None:
+    """They push and are answered while others are refused; where one leaves, one is let in."""
+    with undisturbed(full_server):
+        clients = _let_in(full_server, CAP - 1)
+        refused = [Raw(full_server, join=False) for _ in range(50)]
+        heads = {client.head()[:12] for client in refused}
+        for client in clients:
+            client.text('42/queue,7["push_job",{"kind":"echo"}]')
+        answered = [client.hears('43/queue,7[{"status":202,') for client in clients]
+        clients.pop().close()
+        clients += _let_in(full_server, 1)
+        for client in (*clients, *refused):
+            client.close()
+
+    assert {b"HTTP/1.1 503"} == heads
+    assert [True] * (CAP - 1) == answered
+
+
+def _polls(client: Poller) -> Callable[[], object]:
+    return client.poll
+
+
+def _upgrades(client: Poller) -> Callable[[], object]:
+    return client.upgrade
+
+
+def _posts(client: Poller) -> Callable[[], object]:
+    return lambda: client.post(b"6")
+
+
+@pytest.mark.parametrize("request_of", [_polls, _upgrades, _posts])
+def test_one_client_holds_no_more_threads_than_its_own(
+    server: Server, request_of: Callable[[Poller], Callable[[], object]]
+) -> None:
+    """300 requests of one that polls: more than there are threads, and the pushes beside them are as quick as ever."""
+    with undisturbed(server):
+        ask = request_of(Poller(server))
+        asked = [ask() for _ in range(300)]
+        server.finished(server.push("echo")["id"])
+        for one in asked:
+            one.socket.close()

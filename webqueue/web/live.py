@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from flask import Flask
@@ -19,6 +20,7 @@ from webqueue.web.emitter import Emitter
 from webqueue.web.frames import UNREADABLE, Packet, quiet_logger
 from webqueue.web.guard import SOCKET_BYTES
 from webqueue.web.incoming import loaded
+from webqueue.web.polling import Polling
 from webqueue.web.schemas import JobRef, PauseBody, ResumeBody
 from webqueue.web.seats import SEAT
 from webqueue.web.wire import NAMESPACE, Wire
@@ -54,8 +56,9 @@ class Live:
         self._watch_sockets(server.eio)
 
     def taken(self) -> int:
-        """How many sockets are open."""
-        return sum(not (one.closed or one.closing) for one in list(self._server.eio.sockets.values()))
+        """How many sockets hold threads."""
+        eio = self._server.eio
+        return sum(not one.closed for one in list(eio.sockets.values())) + sockets.lingering(eio)
 
     def close(self) -> None:
         """End all connections."""
@@ -70,6 +73,7 @@ class Live:
         def on_connect(socket: str, environ: dict[str, Any]) -> object:
             self._emitter.arrive(socket)
             sockets.beat(eio.sockets[socket])
+            Polling(eio.sockets[socket], partial(self._wire.cut, socket))
             if SEAT in environ:
                 environ[SEAT].taken()
             return connect(socket, environ)

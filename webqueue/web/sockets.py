@@ -42,10 +42,12 @@ MAX_PACKETS: Final = 256
 """So many packets may wait for one client..."""
 MAX_BYTES: Final = 8 * 1024 * 1024
 """... or so many characters."""
+GOODBYE: Final = 0.25
+"""Seconds that a goodbye waits for the frame that is being sent."""
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TEXT, _BINARY, _CLOSE, _PONG = 1, 2, 8, 10
-_FROM_CLIENT: Final = re.compile(r"4\d|[1-6](?:probe)?\Z")
+FROM_CLIENT: Final = re.compile(r"4\d|[1-6](?:probe)?\Z")
 """How a text of a Socket.IO client may begin; engine.io raises on others, and parses JSON of any depth after a 4."""
 
 _open: "WeakSet[WebSocket]" = WeakSet()
@@ -61,6 +63,12 @@ def install(server: Any) -> None:
 def beat(socket: Any) -> None:
     """Give *socket* (an ``engineio.Socket`` that is being opened) a heart: who does not answer its ping is cut."""
     Heart(socket)
+
+
+def lingering(server: Any) -> int:
+    """How many WebSockets of *server* hold threads although engine.io has closed them: those that are being sent to."""
+    with _open_lock:
+        return sum(one.lingers_at(server) for one in _open)
 
 
 def close_all() -> None:
@@ -159,6 +167,7 @@ class WebSocket:
 
     def __init__(self, handler: Callable[["WebSocket"], Any], server: Any) -> None:
         self._handler = handler
+        self._server = server
         self._silence = float(server.ping_interval + server.ping_timeout)
         self._limit = int(server.max_http_buffer_size)
         self._connection = Connection(ConnectionType.SERVER)
@@ -204,12 +213,16 @@ class WebSocket:
         self._heard = time.monotonic()
         return self._messages.popleft()
 
+    def lingers_at(self, server: Any) -> bool:
+        """Whether it is one of *server* whose engine.io socket has been closed."""
+        return self._server is server and bool(getattr(getattr(self._handler, "__self__", None), "closed", False))
+
     def close(self) -> None:
         """Say goodbye, if that does not take long, and end the connection. Twice is fine."""
         self._leave_with(1000)
 
     def _open(self, sock: socket.socket, accept: str) -> None:
-        self._sock = sock
+        self._peer = sock  # under the names _sock and socket engine.io would look for it, and set its own timeout
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         sock.settimeout(SEND_DEADLINE)
         lines = ("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade")
@@ -225,8 +238,8 @@ class WebSocket:
             return b""
         readable = select.poll()
         try:
-            readable.register(self._sock, select.POLLIN)
-            return self._sock.recv(65536) if readable.poll(remaining * 1000) else b""
+            readable.register(self._peer, select.POLLIN)
+            return self._peer.recv(65536) if readable.poll(remaining * 1000) else b""
         except (OSError, ValueError):
             return b""
 
@@ -235,6 +248,10 @@ class WebSocket:
             self._connection.receive_data(data)
             for event in self._connection.events():
                 self._on(event)
+                if self._ended:
+                    return
+            if self._size + self._announced() > self._limit:
+                self._leave_with(1009)
         except (ProtocolError, OSError):
             self._leave_with(1002)
 
@@ -245,6 +262,11 @@ class WebSocket:
             self._send(_PONG, bytes(event.payload))
         elif isinstance(event, CloseConnection):
             self._leave_with(1000)
+
+    def _announced(self) -> int:
+        """Bytes that are missing from a frame whose head has come; wsproto knows, and tells nobody."""
+        decoder = self._connection._proto._frame_decoder
+        return 0 if decoder.header is None else decoder.header.payload_len - decoder.payload_consumed
 
     def _gather(self, event: Any) -> None:
         self._pieces.append(event.data)
@@ -257,7 +279,7 @@ class WebSocket:
             self._deliver(message)
 
     def _deliver(self, message: str | bytes) -> None:
-        if isinstance(message, str) and not _FROM_CLIENT.match(message):
+        if isinstance(message, str) and not FROM_CLIENT.match(message):
             self._leave_with(1008)
         else:
             self._messages.append(bytes(message) if isinstance(message, bytearray) else message)
@@ -265,21 +287,26 @@ class WebSocket:
     def _leave_with(self, code: int) -> None:
         if self._ended:
             return
-        if self._sending.acquire(timeout=1):
+        if self._sending.acquire(timeout=GOODBYE):
             try:
-                self._sock.send(_frame(_CLOSE, struct.pack("!H", code)))
-            except OSError:
-                pass
+                self._say_goodbye(code)
             finally:
                 self._sending.release()
         self._end()
+
+    def _say_goodbye(self, code: int) -> None:
+        writable = select.poll()
+        with contextlib.suppress(OSError, ValueError):
+            writable.register(self._peer, select.POLLOUT)
+            if writable.poll(0):
+                self._peer.send(_frame(_CLOSE, struct.pack("!H", code)))
 
     def _send(self, opcode: int, payload: bytes) -> None:
         with self._sending:
             if self._ended:
                 raise OSError("The WebSocket has ended.")
             try:
-                self._sock.sendall(_frame(opcode, payload))
+                self._peer.sendall(_frame(opcode, payload))
             except OSError:
                 self._end()
                 raise
@@ -289,7 +316,7 @@ class WebSocket:
         self._ended = True
         self._messages.clear()
         with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
+            self._peer.shutdown(socket.SHUT_RDWR)
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:

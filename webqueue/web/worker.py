@@ -197,25 +197,55 @@ class Waiting(dict[Connection, float]):
 
 
 class Threads:
-    """Daemon threads, started as they are needed, *limit* at most. :meth:`submit` is the main loop's own."""
+    """Daemon threads, started as they are needed, *limit* at most; of those that rest *kept* stay."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, kept: int) -> None:
         self.limit = limit
-        self._started = 0
+        self.kept = kept
         self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._idle = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        # All below is guarded by _lock.
+        self._alive = 0
+        self._resting = 0
+        """Threads that wait for a call which is not in the queue yet."""
+        self._waiting = 0
+        """Calls in the queue for which no thread rests."""
 
     def submit(self, call: Callable[[], object]) -> None:
         """Let a thread run *call*, which must not raise; it waits for one where all are busy."""
         self._calls.put(call)
-        if not self._idle.acquire(blocking=False) and self._started < self.limit:
-            self._started += 1
-            threading.Thread(target=self._run, name=f"webqueue-http-{self._started}", daemon=True).start()
+        if (number := self._engage()) is not None:
+            threading.Thread(target=self._run, name=f"webqueue-http-{number}", daemon=True).start()
+
+    def _engage(self) -> int | None:
+        """See to it that a thread takes the next call; its number where it is to be started for that."""
+        with self._lock:
+            if self._resting:
+                self._resting -= 1
+            elif self._alive < self.limit:
+                self._alive += 1
+                return self._alive
+            else:
+                self._waiting += 1
+            return None
 
     def _run(self) -> None:
-        while True:
+        more = True
+        while more:
             self._calls.get()()
-            self._idle.release()
+            more = self._stays()
+
+    def _stays(self) -> bool:
+        """A thread has done its call: whether it takes another one."""
+        with self._lock:
+            if self._waiting:
+                self._waiting -= 1
+            elif self._resting < self.kept:
+                self._resting += 1
+            else:
+                self._alive -= 1
+                return False
+            return True
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
@@ -251,7 +281,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def get_thread_pool(self) -> Threads:
         """The threads that answer; how many is known once the application is loaded."""
-        return Threads(self.cfg.threads)
+        return Threads(self.cfg.threads, self.cfg.threads)
 
     def init_signals(self) -> None:
         """Ctrl-C is as gentle as SIGTERM; a hang-up is the master's to answer."""
@@ -271,7 +301,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.engine = self.wsgi.extensions["webqueue"]
         settings = self.engine.settings
         self.threads_for_uploads = max(2, settings.http_threads // 2)
-        self.tpool.limit = settings.max_sockets + settings.http_threads
+        # A socket that is being upgraded holds two: for its last poll, and for its WebSocket.
+        self.tpool.limit = 2 * settings.max_sockets + settings.http_threads
+        self.tpool.kept = settings.http_threads
 
     # -- the main loop
 
