@@ -86,30 +86,26 @@ class Deaf:
     """A client that never reads, and answers each ping as if it had: in a thread, until it is cut or told to stop."""
 
     def __init__(self, server: Server) -> None:
-        self._client, self._over = Raw(server), threading.Event()
-        self._client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.client, self._over = Raw(server), threading.Event()
+        self.client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._thread = threading.Thread(target=self._answer)
         self._thread.start()
 
     def _answer(self) -> None:
         with contextlib.suppress(OSError):
             while not self._over.wait(INTERVAL / 2):
-                self._client.text("3")
+                self.client.text("3")
 
     @property
     def cut(self) -> bool:
         """Whether the server has ended the connection."""
         return not self._thread.is_alive()
 
-    def ask(self, *texts: str) -> None:
-        """Send messages."""
-        self._client.send(*(frame(TEXT, text.encode()) for text in texts))
-
     def close(self) -> None:
         """Hang up."""
         self._over.set()
         self._thread.join()
-        self._client.close()
+        self.client.close()
 
 
 def test_who_never_reads_is_cut(server: Server) -> None:
@@ -130,23 +126,45 @@ def test_who_never_reads_is_cut(server: Server) -> None:
     assert most <= MOST
 
 
-def test_who_asks_and_never_reads_is_cut(server: Server) -> None:
-    """It asks 500 times for a job of 100 KB; what waits for it is thrown away when it is too much."""
+def _ask_for_much(server: Server, client: Raw) -> None:
+    """Ask 500 times for a job of 100 KB."""
     id = server.push("echo", text="x" * 100_000)["id"]
-    asked = [f'42/queue,{number}["follow",{{"id":{id}}}]' for number in range(500)]
     server.finished(id)
-    with undisturbed(server):
-        deaf, began = Deaf(server), time.monotonic()
-        before = forget_peak(server)
-        deaf.ask(*asked)
+    client.send(*(frame(TEXT, f'42/queue,{n}["follow",{{"id":{id}}}]'.encode()) for n in range(500)))
+
+
+def test_who_asks_and_never_reads_is_cut(full_server: Server) -> None:
+    """After 15 s, long before a ping would be due; what waits for it is thrown away when it is too much."""
+    with undisturbed(full_server):
+        deaf, began = Deaf(full_server), time.monotonic()
+        before = forget_peak(full_server)
+        _ask_for_much(full_server, deaf.client)
         while not deaf.cut and time.monotonic() - began < 2 * SEND_DEADLINE:
-            server.finished(server.push("echo")["id"])
+            full_server.finished(full_server.push("echo")["id"])
         cut = deaf.cut
         deaf.close()
-        most = peak(server) - before
+        most = peak(full_server) - before
 
     assert cut
     assert most <= MOST
+
+
+def test_who_still_holds_threads_holds_a_seat(tmp_path: Path) -> None:
+    """A client that misses its pings, but says other things, makes no room while the server still sends to it."""
+    limits = {"WEBQUEUE_PING_INTERVAL": "1", "WEBQUEUE_PING_TIMEOUT": "1", "WEBQUEUE_MAX_SOCKETS": "1"}
+    with Server(tmp_path, "--store", "memory:", **limits) as server:
+        client, over = Raw(server), threading.Event()
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        _ask_for_much(server, client)
+        began, statuses = time.monotonic(), set[int]()
+        while time.monotonic() - began < SEND_DEADLINE / 2:
+            client.text("6")
+            statuses.add(Poller.shake(server).status())
+            over.wait(0.1)
+        client.close()
+        _let_in(server, 1)[0].close()
+
+    assert {503} == statuses
 
 
 def test_500_polling_handshakes(full_server: Server) -> None:
