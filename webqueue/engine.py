@@ -411,7 +411,8 @@ class Engine:
     def snapshot(self) -> dict[str, Any]:
         """The body of the event ``snapshot``."""
         self._check_open()
-        return {"epoch": self.feed.epoch, **self._look.snapshot(), **self.warnings()}
+        whence = {"epoch": self.feed.epoch, "started_at": iso(self._rings.started_at)}
+        return {**whence, **self._look.snapshot(), **self.warnings()}
 
     def changes(self, since: int) -> dict[str, Any] | None:
         """The body of ``changes`` for who knows all up to *since*; None where a snapshot must be sent instead."""

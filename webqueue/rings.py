@@ -141,6 +141,11 @@ class Rings:
         """A job is timed where its id has none of these bits."""
         board.before = self.observe
 
+    @property
+    def started_at(self) -> int:
+        """When the store was opened (µs)."""
+        return self._started_at
+
     def start(self) -> None:
         """The store is open: from now on it is counted."""
         with self._board.lock:

@@ -59,7 +59,6 @@ function redraw() {
 const live = new Live(state, {
   onChange,
   onWord: (now) => renderConnection(state, now),
-  onRestart: () => {},
 });
 new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

@@ -24,6 +24,5 @@ function render() {
 const live = new Live(state, {
   onChange: render,
   onWord: (now) => renderConnection(state, now),
-  onRestart: () => {},
 });
 tick(() => live.tick());

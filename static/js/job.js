@@ -173,9 +173,8 @@ async function follow() {
 const live = new Live(state, {
   onChange: () => {},
   onWord: (now) => renderConnection(state, now),
-  onRestart: () => {},
 });
-live.socket.on("connect", () => follow().catch(() => {}));
+live.socket.on("connect", () => follow().catch(() => live.socket.connected && live.resync(false))); // no answer: once more
 live.socket.on("job", (news) => {
   if (news.job.id !== id) return;
   fresh?.push(...news.log);

@@ -5,16 +5,20 @@ import { learn } from "./clock.js";
 
 const PATIENCE = 20000; // ms of silence after which "reconnecting" is called "disconnected"; the tries go on
 const LATE = 5000; // ms that the server's ping may be late before it is said
+const READ = 20; // s on the screen after which a restart counts as read
 
-// words: connecting, connected, reconnecting, resyncing, disconnected.
+// words: connecting, connected, reconnecting, resyncing, offline, disconnected. Connected: what is known is how it stands.
 export class Live {
   word = "connecting";
+  restarted = null; // when the server was started anew (ISO 8601), until that is read
   lastHeard = Date.now();
+  #current = false; // whether this connection has told how it stands
+  #seen = 0; // s for which the restart was on the screen
   #beat = null; // ms between two pings of the server, once two have come
   #fresh = false; // whether the next connection asks for everything
 
-  constructor(state, { onChange, onWord, onRestart }) {
-    Object.assign(this, { state, onChange, onWord, onRestart });
+  constructor(state, { onChange, onWord }) {
+    Object.assign(this, { state, onChange, onWord });
     const auth = (give) => give(this.#since());
     this.socket = io("/queue", { path: socketPath, auth, transports: ["websocket", "polling"], reconnectionDelay: 250, reconnectionDelayMax: 4000, autoConnect: false });
     this.#listen();
@@ -27,11 +31,18 @@ export class Live {
     return (Date.now() - this.lastHeard) / 1000;
   }
 
-  // To be called each second: silence is said, and named by how long it lasts.
+  // To be called each second that the page is looked at: silence is said, and named by how long it lasts.
   tick() {
-    if (this.word === "connected" && this.#beat && Date.now() - this.lastHeard > this.#beat + LATE) this.#say("reconnecting");
-    else if (this.word === "reconnecting" && this.age * 1000 > PATIENCE) this.#say("disconnected");
+    if (this.restarted && (this.#seen += 1) > READ) this.read();
+    if (this.word === "connected" && this.#beat && Date.now() - this.lastHeard > this.#beat + LATE) this.#miss("reconnecting");
+    else if (this.word === "reconnecting" && this.age * 1000 > PATIENCE) this.#miss("disconnected");
     else if (this.word !== "connected") this.onWord(this);
+  }
+
+  // The restart was read: it is no longer said.
+  read() {
+    this.restarted = null;
+    this.onWord(this);
   }
 
   // Resolves to the ack {status, body}; rejects when nobody answers in time.
@@ -42,6 +53,7 @@ export class Live {
   // Asks for everything again, over a new connection.
   resync(all) {
     this.#fresh = all;
+    this.#current = false;
     this.#say("resyncing");
     this.socket.disconnect().connect();
   }
@@ -59,25 +71,36 @@ export class Live {
       this.state.warn(body);
       this.onChange();
     });
-    socket.on("connect", () => this.#hear(socket.recovered));
+    socket.on("connect", () => this.#onConnect());
     socket.on("disconnect", (reason) => this.#onDisconnect(reason));
     socket.on("connect_error", () => this.#onRefusal());
     socket.io.on("ping", () => this.#onPing());
-    addEventListener("offline", () => this.#say("disconnected"));
-    addEventListener("online", () => socket.disconnect().connect());
+    addEventListener("offline", () => this.#onOffline());
+    addEventListener("online", () => this.#onOnline());
   }
 
   #onSnapshot(body) {
     this.#fresh = false;
-    if (this.state.snapshot(body)) this.onRestart();
-    this.#hear();
+    if (this.state.snapshot(body)) this.#restart(body.started_at);
+    this.#hear(true);
     this.onChange();
   }
 
   #onChanges(body) {
     if (!this.state.changes(body)) return this.resync(this.word === "resyncing" || body.epoch !== this.state.epoch);
-    this.#hear();
+    this.#hear(true);
     this.onChange();
+  }
+
+  #restart(at) {
+    this.restarted = at;
+    this.#seen = 0;
+  }
+
+  // There is a way to the server again; its first frame tells what was missed.
+  #onConnect() {
+    this.lastHeard = Date.now();
+    if (this.word !== "connecting") this.#say("resyncing");
   }
 
   #onPing() {
@@ -88,30 +111,50 @@ export class Live {
 
   #onDisconnect(reason) {
     this.lastPing = undefined;
-    if (this.word !== "resyncing") this.#say("reconnecting");
+    this.#current = false;
+    if (reason !== "io client disconnect") this.#miss("reconnecting");
     if (reason === "io server disconnect") this.socket.connect();
   }
 
   // The server answered and will not have us (a wrong token), or it does not answer at all.
   #onRefusal() {
     if (!this.socket.active) this.#say("disconnected");
-    else if (this.word !== "disconnected") this.#say(this.word === "connecting" ? "connecting" : "reconnecting");
+    else if (this.word !== "disconnected") this.#miss(this.word === "connecting" ? "connecting" : "reconnecting");
   }
 
-  #hear() {
+  // The browser has no network. A server on this very machine may still be there: that is asked, not guessed.
+  async #onOffline() {
+    this.#say("offline");
+    if (await this.#setClock()) this.#hear();
+  }
+
+  #onOnline() {
+    this.#say("reconnecting");
+    this.socket.disconnect().connect();
+  }
+
+  #hear(current = this.#current) {
+    this.#current = current;
     this.lastHeard = Date.now();
-    this.#say("connected");
+    if (current) this.#say("connected");
+  }
+
+  // The server is not heard, and where the browser knows why, that is said.
+  #miss(word) {
+    this.#say(navigator.onLine ? word : "offline");
   }
 
   #say(word) {
-    if (word === "connected" && this.word === "reconnecting") this.#setClock();
+    if (word === "connected" && ["reconnecting", "resyncing"].includes(this.word)) this.#setClock();
     this.word = word;
     this.onWord(this);
   }
 
+  // Resolves to whether the server answered.
   async #setClock() {
     const sentAt = Date.now();
     const response = await fetch(`${prefix}/healthz`).catch(() => null);
     if (response) learn(response, sentAt);
+    return response !== null;
   }
 }

@@ -9,7 +9,6 @@ import { renderCounts, summary } from "./panels/counts.js";
 import { renderPause } from "./panels/pause.js";
 import { renderWarnings } from "./panels/warnings.js";
 import { setUpPush } from "./panels/push.js";
-import { say } from "./say.js";
 import { State } from "./state.js";
 import { followAddress, tab } from "./views.js";
 import "./keys.js";
@@ -78,9 +77,9 @@ function summarise() {
 
 const live = new Live(state, {
   onChange: redraw,
-  onWord: (now) => renderConnection(state, now),
-  onRestart: () => say("The server was restarted; this is its state now."),
+  onWord: (now) => (now.word === "connected" && !document.hidden ? redraw() : renderConnection(state, now)), // not before the lists
 });
+document.addEventListener("visibilitychange", () => document.hidden && renderConnection(state, live)); // now nothing is drawn
 
 setUpPush($("push"), (id) => state.rejections.find((one) => one.id === id));
 followAddress(redraw);

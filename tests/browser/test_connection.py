@@ -1,52 +1,139 @@
-"""The page is never silently stale, and what it missed it makes up for."""
+"""The page is never silently stale: what it is to be trusted for stands in line, title and icon."""
 
-import random
+import re
 
+import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Site, count, picture, row, visit
 
+HELD = """
+window.hold = false;
+const held = [];
+window.release = () => { hold = false; held.splice(0).forEach((pass) => pass()); };
+window.WebSocket = class extends WebSocket {
+  constructor(...all) {
+    super(...all);
+    this.addEventListener("message", (event) => {
+      if (!hold || !/^42.queue,..(snapshot|changes)"/.test(event.data)) return;
+      event.stopImmediatePropagation();
+      held.push(() => this.dispatchEvent(new MessageEvent("message", { data: event.data })));
+    });
+  }
+};
+"""
+"""What the server tells reaches the page only once ``release()`` was called, while ``hold`` is true."""
+COLOUR = "(line) => getComputedStyle(line).color"
+LIVE = ["/", "/charts", "/failures", "/jobs/1"]
+"""The pages that are live."""
 
-def test_the_words_tell_when_the_server_goes_and_comes_back(site: Site, page: Page, context: BrowserContext) -> None:
-    """Connected, reconnecting with its age, connected: in line, title and icon; then the page is as a fresh one."""
-    visit(page, site)
-    done = site.push("echo", name="before")
-    expect(row(page, "done", done)).to_be_visible()
+
+def says(page: Page, word: str, title: str, icon: str) -> str:
+    """Waits until line, title and icon of the page say so; returns the colour in which the line does."""
+    line = page.locator("#connection")
+    expect(line).to_have_text(re.compile(word))
+    expect(page).to_have_title(re.compile(title))
+    expect(page.locator("#favicon")).to_have_attribute("href", f"/static/favicon/{icon}.svg")
+    return str(line.evaluate(COLOUR))
+
+
+@pytest.mark.parametrize("path", LIVE)
+def test_the_words_tell_when_the_server_goes_and_comes_back(site: Site, page: Page, path: str) -> None:
+    """Connected, reconnecting with its age, restarted (a note with the time) until that is closed, connected."""
+    site.push("echo", name="before")
+    visit(page, site, path)
+    at_rest = says(page, "^connected$", "^(?!.restarted)", "connected")
     site.stop()
-    expect(page.locator("#connection")).to_contain_text("reconnecting · last heard")
-    expect(page).to_have_title("(reconnecting) webqueue")
-    expect(page.locator("#favicon")).to_have_attribute("href", "/static/favicon/reconnecting.svg")
+    away = says(page, r"^reconnecting · last heard \d+ s ago$", r"^\(reconnecting\) webqueue$", "reconnecting")
     site.start()
-    expect(page.locator("#connection")).to_have_text("connected")
-    expect(page.locator("#said")).to_contain_text("restarted")
+    assert at_rest == says(page, "^connected$", r"^\(restarted\) .+ – webqueue$", "restarted")
+    assert at_rest != away
+    note = page.locator("#restarted p")
+    expect(note).to_contain_text(re.compile(r"^The server was restarted at (\S+ )?\d\d:\d\d:\d\d(\.|; )"))
+    started_at = site.call("GET", "/charts?step=10")[1]["started_at"]
+    expect(note.locator("time")).to_have_attribute("datetime", started_at)
+    note.get_by_role("button", name="close").click()
+    expect(note).to_be_hidden()
+    says(page, "^connected$", "^(?!.restarted)", "connected")
+
+
+def test_after_a_restart_the_lists_are_fresh(site: Site, page: Page, context: BrowserContext) -> None:
+    """As the note says."""
+    visit(page, site)
+    site.push("echo", name="before")
+    expect(count(page, "done")).to_have_text("1")
+    site.stop()
+    site.start()
+    expect(page.locator("#restarted p")).to_contain_text("; the lists are fresh.")
     site.push("echo", name="after")
     expect(count(page, "done")).to_have_text("2")
-    expect(page.locator("#favicon")).to_have_attribute("href", "/static/favicon/connected.svg")
     fresh = context.new_page()
     visit(fresh, site)
     assert picture(fresh) == picture(page)
 
 
-def test_what_was_missed_is_made_up_for(site: Site, page: Page, context: BrowserContext) -> None:
-    """Sockets cut at random points, work going on: in the end the page is as a fresh one."""
+def test_a_restart_is_said_until_it_was_to_be_seen_for_a_while(site: Site, page: Page) -> None:
+    """Twenty seconds on the screen; a page in the background says it as long as it stays there."""
+    page.clock.install()
     visit(page, site)
-    dice = random.Random(3)
-    for _ in range(60):
-        if dice.random() < 0.2:
-            site.reject("greet", name="Zoë", email="nobody")
-        else:
-            site.push("echo" if dice.random() < 0.8 else "fail", message="x")
-        if dice.random() < 0.15:
-            site.cut()
-    site.push("gate", last=True)
-    site.gate.wait()
+    site.stop()
+    expect(page.locator("#connection")).to_contain_text("reconnecting")
+    site.start()
+    note = page.locator("#restarted p")
+    while not note.is_visible():
+        page.clock.run_for(500)
+    page.clock.run_for(15_000)
+    expect(note).to_be_visible()
+    page.evaluate(HIDE, True)
+    page.clock.run_for(600_000)
+    expect(page).to_have_title(re.compile("^.restarted."))
+    page.evaluate(HIDE, False)
+    page.clock.run_for(10_000)
+    expect(note).to_be_hidden()
+
+
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+@pytest.mark.parametrize("path", LIVE)
+def test_until_it_has_what_it_missed_it_is_resyncing(site: Site, page: Page, path: str) -> None:
+    """A connection alone makes nothing fresh: the word, in a colour of its own, stays until the answer is there."""
+    page.add_init_script(HELD)
+    site.push("echo", name="before")
+    visit(page, site, path)
+    at_rest = says(page, "^connected$", "webqueue", "connected")
+    page.evaluate("hold = true")
+    site.cut()
+    assert at_rest != says(page, "^resyncing$", r"^\(resyncing\) webqueue$", "resyncing")
+    page.evaluate("release()")
+    assert at_rest == says(page, "^connected$", "^(?!.resyncing)", "connected")
+
+
+def test_it_is_connected_no_sooner_than_the_lists_are_drawn(site: Site, page: Page) -> None:
+    """Whenever the line says connected, the jobs that were missed stand in the lists."""
+    page.add_init_script(HELD)
+    visit(page, site)
+    page.evaluate("hold = true")
+    done = site.push("echo", name="missed")
+    site.call("GET", f"/jobs/{done}?wait=10")
+    site.cut()
+    expect(page.locator("#connection")).to_have_text("resyncing")
+    page.evaluate(NOTE)
+    page.evaluate("release()")
+    expect(row(page, "done", done)).to_be_visible()
     expect(page.locator("#connection")).to_have_text("connected")
-    expect(page.locator("#running tbody tr")).to_contain_text("at the gate")
-    fresh = context.new_page()
-    visit(fresh, site)
-    expect(fresh.locator("#running tbody tr")).to_contain_text("at the gate")
-    assert picture(fresh) == picture(page)
-    site.gate.open()
+    assert page.evaluate("noted") == [["connected", 1]]
+
+
+NOTE = """() => {
+  window.noted = [];
+  const line = document.querySelector("#connection");
+  const note = () => noted.push([line.textContent, document.querySelectorAll("#done tbody tr").length]);
+  new MutationObserver(note).observe(line, { childList: true, characterData: true, subtree: true });
+}"""
 
 
 def test_the_page_without_script_says_the_same(site: Site, page: Page) -> None:
@@ -69,12 +156,24 @@ def test_the_page_without_script_says_the_same(site: Site, page: Page) -> None:
     site.gate.open()
 
 
-def test_a_browser_without_network_says_so_at_once(site: Site, page: Page, context: BrowserContext) -> None:
-    """Offline is disconnected, in words; online again it is live again."""
-    visit(page, site)
+@pytest.mark.parametrize("path", LIVE)
+def test_a_browser_without_network_says_so_at_once(site: Site, page: Page, context: BrowserContext, path: str) -> None:
+    """Offline, in a colour of its own, and not that it is reconnecting; online again it is live again."""
+    site.push("echo", name="before")
+    visit(page, site, path)
+    at_rest = says(page, "^connected$", "webqueue", "connected")
     context.set_offline(True)
-    expect(page.locator("#connection")).to_contain_text("disconnected · last heard")
+    assert at_rest != says(page, r"^offline · last heard \d+ s ago$", r"^\(offline\) webqueue$", "offline")
+    site.cut()
+    says(page, r"^offline · last heard [1-9]\d* s ago$", r"^\(offline\) webqueue$", "offline")
     context.set_offline(False)
+    assert at_rest == says(page, "^connected$", "^(?!.offline)", "connected")
+
+
+def test_a_server_on_this_machine_needs_no_network(site: Site, page: Page) -> None:
+    """Where the browser is offline but the server answers it is connected."""
+    visit(page, site)
+    page.evaluate("dispatchEvent(new Event('offline'))")
     expect(page.locator("#connection")).to_have_text("connected")
 
 

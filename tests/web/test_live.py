@@ -53,7 +53,7 @@ def test_a_client_is_told_how_it_stands_and_what_changes(server, connect, transp
     assert ("snapshot", 0) == (event, snapshot["seq"])
     both = {"epoch", "seq", "counts", "paused", "paused_queues", "rejections"}
     wrong = {"warnings", "draining"}
-    assert both | wrong | {"todo", "scheduled", "running", "finished"} == set(snapshot)
+    assert both | wrong | {"started_at"} | {"todo", "scheduled", "running", "finished"} == set(snapshot)
     answer = client.ask("push_job", {"kind": "echo", "payload": {"a": 1}})
     assert 202 == answer["status"]
     frames = until(client, answer["body"]["id"], "done")

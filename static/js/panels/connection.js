@@ -1,30 +1,46 @@
-// Never silently stale: the connection in words, in the title, in the favicon.
+// Never silently stale: the connection in words, in the title, in the favicon; a restart also in a note.
+import { tell } from "../clock.js";
 import { setText, part } from "../page.js";
 import { number, span } from "../words.js";
 
-const ICONS = { connected: "connected", disconnected: "disconnected" };
+const AGED = new Set(["reconnecting", "offline", "disconnected"]);
+const STALE = new Set([...AGED, "resyncing"]);
 
 function words({ word, age }) {
-  if (word === "reconnecting") return `reconnecting · last heard ${span(age)} ago`;
-  if (word === "disconnected") return `disconnected · last heard ${span(age)} ago`;
-  return word;
+  return AGED.has(word) ? `${word} · last heard ${span(age)} ago` : word;
 }
 
-function title(state, word) {
+function title(state, { word, restarted }) {
+  if (word !== "connected") return `(${word}) webqueue`;
   const { running = 0, todo = 0 } = state.counts;
   const what = document.body.dataset.title ?? `${number(running)} running, ${number(todo)} todo`;
-  return word === "connected" ? `${state.paused ? "paused: " : ""}${what} – webqueue` : `(${word}) webqueue`;
+  return `${restarted ? "(restarted) " : ""}${state.paused ? "paused: " : ""}${what} – webqueue`;
+}
+
+function icon(state, { word, restarted }) {
+  if (word !== "connected") return word === "connecting" ? "reconnecting" : word;
+  return restarted ? "restarted" : state.paused ? "paused" : "connected";
 }
 
 export function renderConnection(state, live) {
   const { word } = live;
   const { dataset } = document.body;
   if (dataset.connection !== word) dataset.connection = word;
-  document.body.toggleAttribute("data-away", word === "reconnecting" || word === "disconnected");
+  document.body.toggleAttribute("data-away", STALE.has(word));
   setText(part(document.getElementById("connection"), "words"), words(live));
-  const wanted = title(state, word);
+  const wanted = title(state, live);
   if (document.title !== wanted) document.title = wanted;
-  setIcon(word === "connected" && state.paused ? "paused" : ICONS[word] ?? "reconnecting");
+  setIcon(icon(state, live));
+  renderRestart(document.getElementById("restarted"), live);
+}
+
+function renderRestart(root, live) {
+  const note = part(root, "note");
+  note.hidden = !live.restarted;
+  document.body.toggleAttribute("data-restarted", !note.hidden);
+  if (note.hidden) return;
+  tell(part(note, "time"), live.restarted, "clock");
+  note.querySelector("button").onclick = () => live.read();
 }
 
 function setIcon(name) {
