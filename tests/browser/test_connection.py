@@ -170,6 +170,20 @@ def test_a_browser_without_network_says_so_at_once(site: Site, page: Page, conte
     assert at_rest == says(page, "^connected$", "^(?!.offline)", "connected")
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_moves_when_the_connection_is_lost_or_the_server_restarted(site: Site, page: Page, width: int) -> None:
+    """Not the lists under the hand: the word has room in the bar, and the note lies at the foot."""
+    page.set_viewport_size({"width": width, "height": 740})
+    visit(page, site)
+    before = page.locator("#todo").bounding_box()
+    site.stop()
+    expect(page.locator("#connection")).to_contain_text("reconnecting · last heard")
+    assert before == page.locator("#todo").bounding_box()
+    site.start()
+    expect(page.locator("#restarted p")).to_be_visible()
+    assert before == page.locator("#todo").bounding_box()
+
+
 def test_a_server_on_this_machine_needs_no_network(site: Site, page: Page) -> None:
     """Where the browser is offline but the server answers it is connected."""
     visit(page, site)
