@@ -77,6 +77,18 @@ def test_a_narrow_dashboard(busy: Site, page: Page) -> None:
     assert NONE == faults(page)
 
 
+def test_a_dashboard_without_its_server_and_after_a_restart(site: Site, page: Page) -> None:
+    """The word of the connection, and the note."""
+    site.push("echo")
+    visit(page, site)
+    site.stop()
+    expect(page.locator("#connection")).to_contain_text("reconnecting")
+    assert NONE == faults(page)
+    site.start()
+    expect(page.locator("#restarted p")).to_be_visible()
+    assert NONE == faults(page)
+
+
 @pytest.mark.parametrize("kind", ["resize", "greet", "echo"])
 def test_the_push_form_with_its_errors(site: Site, page: Page, kind: str) -> None:
     """What is wrong stands beside the fields; a kind without a schema has one for JSON."""

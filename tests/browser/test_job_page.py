@@ -25,6 +25,32 @@ def test_it_follows_the_job_to_its_end(site: Site, page: Page) -> None:
     assert first < second
 
 
+UNANSWERED = """
+let joined = 0;
+window.WebSocket = class extends WebSocket {
+  constructor(...all) {
+    super(...all);
+    document.documentElement.setAttribute("data-joined", joined += 1);
+    if (joined > 1) return;
+    this.addEventListener("message", (event) => /^43.queue,/.test(event.data) && event.stopImmediatePropagation());
+  }
+};
+"""
+"""Over its first connection the page gets no answer to what it asks."""
+
+
+def test_a_call_to_follow_that_gets_no_answer_is_made_again(site: Site, page: Page) -> None:
+    """After five seconds, over another connection: the page does not stand still and say connected."""
+    page.add_init_script(UNANSWERED)
+    page.clock.install()
+    visit(page, site, f"/jobs/{site.push('gate')}")
+    page.clock.fast_forward(6_000)
+    expect(page.locator("html")).to_have_attribute("data-joined", "2")
+    site.gate.wait()
+    site.gate.open()
+    expect(page.locator(".state")).to_have_text("done")
+
+
 def test_a_failed_job_shows_its_traceback_and_can_be_retried(site: Site, page: Page) -> None:
     """The error, the attempt with its traceback, and a way to try again; the history stays."""
     job = site.push("fail", message="on purpose")
