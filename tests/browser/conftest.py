@@ -260,7 +260,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A profile of its own, in which nothing may go wrong."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, ignore_https_errors=True)
     context.set_default_timeout(PATIENCE * 1000)
     complaints: list[str] = []
 
