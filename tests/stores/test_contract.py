@@ -7,7 +7,7 @@ from tests.stores.kit import BROKEN, PATIENCE, Bench, draft
 from webqueue.errors import JobNotFound, KeyReused, StateConflict
 from webqueue.job import Job, LogLine, Progress, Rejection, State
 from webqueue.stores.base import NoRoom, Outcome, Pushed
-from webqueue.stores.tables import Filter
+from webqueue.stores.tables import Filter, matches
 from webqueue.stores.upkeep import Retention
 
 
@@ -420,6 +420,15 @@ def test_bulk_cancel_and_retry(bench: Bench) -> None:
     matched, done = bench.store.retry_all(Filter(state="cancelled"), 7)
     assert (20, list(range(1, 8))) == (matched, _ids(done))
     assert list(range(1, 8)) == bench.drain()
+
+
+def test_bulk_is_only_counted_with_a_limit_of_0(bench: Bench) -> None:
+    """By state, kind and queue as by anything else: the number is the same, and nothing is done."""
+    bench.push(*[draft(("echo", "add")[i % 2], queue=("default", "mail")[i % 3 == 0]) for i in range(12)])
+    bench.claim()
+    for wanted in (Filter(), Filter("todo"), Filter("running"), Filter(kind="add"), Filter("todo", "echo", "mail")):
+        every = sum(matches(job, wanted) for job in bench.store.page(Filter(), None, 100).items)
+        assert (every, []) == bench.store.cancel_all(wanted, 0)
 
 
 def test_bulk_by_error_and_running(bench: Bench) -> None:

@@ -58,6 +58,37 @@ def test_many_at_once(server):
     assert {4: "todo", 3: "cancelled", 2: "cancelled", 1: "cancelled"} == states(server)
 
 
+def test_many_are_run_and_deleted(server):
+    """By their ids: each step takes those that it is for."""
+    server.post("/push-jobs", [{"kind": "echo", "delay": 60}] * 3 + [SLEEP])
+    many = [("id", str(id)) for id in (1, 2, 4)]
+    assert said(send(server, [("do", "run now"), *many])).startswith("2 of 3 put into todo. 4: A job that is todo")
+    assert {4: "todo", 3: "scheduled", 2: "todo", 1: "todo"} == states(server)
+    server.post("/jobs/cancel", {"kind": "echo"})
+    assert said(send(server, [("do", "delete"), *many])).startswith("2 of 3 deleted. 4: A job that is todo")
+    assert {4: "todo", 3: "cancelled"} == states(server)
+
+
+def test_of_many_the_one_that_moved_on_is_left_alone(server):
+    """7@3 among others: the lost race is told, the others go through."""
+    server.post("/push-jobs", [{"kind": "echo"}] * 3)
+    server.post("/jobs/2/cancel")
+    server.post("/jobs/2/retry")
+    answer = send(server, [("do", "cancel"), ("id", "1@1"), ("id", "2@1"), ("id", "3@1")])
+    assert "2 of 3 cancelled. 2: Job 2 is todo by now, at revision 3." == said(answer)
+    assert {3: "cancelled", 2: "todo", 1: "cancelled"} == states(server)
+
+
+def test_all_that_match_are_run_or_deleted(server):
+    """As with the other two actions: no other job, and only what the action is for."""
+    server.post("/push-jobs", [{"kind": "echo", "delay": 60}] * 2 + [{**SLEEP, "delay": 60}, {"kind": "echo"}])
+    assert "2 of 2 put into todo." == said(send(server, {"do": "run now", "q": "kind:echo"}))
+    assert {4: "todo", 3: "scheduled", 2: "todo", 1: "todo"} == states(server)
+    server.post("/jobs/cancel", {"kind": "echo", "limit": 2})
+    assert "2 of 2 deleted." == said(send(server, {"do": "delete", "q": "kind:echo"}))
+    assert {4: "todo", 3: "scheduled"} == states(server)
+
+
 def test_all_that_match(server):
     """And no other."""
     server.post("/push-jobs", [{"kind": "echo", "payload": {"a": n}} for n in range(3)] + [SLEEP] * 2)
@@ -85,6 +116,19 @@ def test_the_page_says_how_many_match(server):
     page = server.get("/jobs?q=kind:echo", headers={"Accept": "text/html"}).text
     assert ["retry all 1 that match …", "cancel all 2 that match …"] == re.findall("<summary>(.*)</summary>", page)
     assert "<summary>" not in server.get("/jobs", headers={"Accept": "text/html"}).text
+
+
+def test_the_page_offers_what_a_state_allows(server):
+    """Where it was searched for: run now what is due later, delete what is over, each with its number."""
+    server.post("/push-jobs", [{"kind": "echo", "delay": 60}] * 3 + [{**SLEEP, "delay": 60}])
+    server.post("/jobs/4/cancel")
+    for state, offers in (
+        ("scheduled", ["cancel all 3 that match …", "run now all 3 that match …"]),
+        ("cancelled", ["retry all 1 that match …", "delete all 1 that match …"]),
+        ("done", []),
+    ):
+        page = server.get(f"/jobs?q=state:{state}", headers={"Accept": "text/html"}).text
+        assert offers == re.findall("<summary>(.*)</summary>", page)
 
 
 @pytest.mark.parametrize(

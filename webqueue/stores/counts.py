@@ -30,6 +30,15 @@ class Counts:
         self._numbers[after.queue, after.kind, after.state] += 1
         self.finished += after.state in FINISHED
 
+    def of(self, state: str | None, kind: str | None, queue: str | None) -> int:
+        """How many are in a state, of a kind and in a queue; None is any."""
+        wanted = (queue, kind, state)
+        return sum(
+            number
+            for key, number in self._numbers.items()
+            if all(want is None or want == has for want, has in zip(wanted, key, strict=True))
+        )
+
     def by_state(self) -> dict[str, int]:
         """All six states, zeros too."""
         found = dict.fromkeys((state.value for state in State), 0)

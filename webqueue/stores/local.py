@@ -507,8 +507,10 @@ class LocalStore(Store):
         return matched, self._each(sorted(set(found))[:limit], act)
 
     def _matching(self, filter: Filter, limit: int) -> tuple[int, list[int]]:
-        """As Tables.matching, with what runs counted as running rather than as todo."""
+        """As Tables.matching, with what runs counted as running, not as todo. What is counted anyway is not read."""
         with self.board.lock:
+            if limit == 0 and filter == Filter(filter.state, filter.kind, filter.queue):
+                return self.board.counts.of(filter.state, filter.kind, filter.queue), []
             running = {job.id for job in self.board.running if matches(job, filter._replace(state=None))}
         if filter.state == State.RUNNING:
             return len(running), sorted(running)[:limit]

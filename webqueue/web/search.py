@@ -15,7 +15,7 @@ MOST_TEXT: Final = 1_000
 MOST_SAID: Final = 200
 """Characters: of a search, and of what an action led to."""
 MOST_MATCHING: Final = 1_000
-"""Jobs of a search that are retried or cancelled at once."""
+"""Jobs of a search that one action is for."""
 
 MOST_PATHS: Final = 5
 """Values that are looked for in one payload."""

@@ -29,7 +29,7 @@ _BACK = re.compile(r"/(?:jobs(?:/[0-9]+)?|failures)?(?:\?[!-~]*)?")
 
 
 def act_on_jobs() -> Response:
-    """Retry, cancel or delete jobs by ``id``, or all that ``q`` finds; 303 back to the page, with what came of it."""
+    """Do it to jobs by ``id``, or to all that ``q`` finds; 303 back to the page, with what came of it."""
     form = _read_form()
     return _back(form.get("back", ""), _act(current_engine(), form))
 
@@ -95,12 +95,18 @@ def _matching(engine: Engine, do: str, filters: Mapping[str, Any]) -> str:
     if "id" in filters:
         ids = _if_it_matches(engine, filters)
         return _chosen(engine, do, ids) if ids else "Nothing was done: no job matches."
-    if do not in ("retry", "cancel"):
-        return f"Nothing was done: jobs are {_DONE[do]} one by one."
-    step = engine.retry_all if do == "retry" else partial(engine.cancel_all, who=request.remote_addr)
-    matched, done = step(as_filter(filters), MOST_MATCHING)
+    matched, done = _steps_of_all(engine)[do](as_filter(filters), MOST_MATCHING)
     more = f" {MOST_MATCHING:,} at a time: do it again for the rest." if matched > MOST_MATCHING else ""
     return f"{done:,} of {matched:,} {_DONE[do]}.{more}"
+
+
+def _steps_of_all(engine: Engine) -> dict[str, Callable[[dict[str, Any], int], tuple[int, int]]]:
+    return {
+        "retry": engine.retry_all,
+        "cancel": partial(engine.cancel_all, who=request.remote_addr),
+        "run now": engine.run_all,
+        "delete": engine.forget_all,
+    }
 
 
 def _if_it_matches(engine: Engine, filters: Mapping[str, Any]) -> list[str]:

@@ -99,11 +99,15 @@ def _found(engine: Engine, filters: Mapping[str, Any], cursor: int | None, limit
 
 
 def _counts(engine: Engine, filters: Mapping[str, Any]) -> dict[str, int]:
-    """How many may be retried and cancelled at once: of what was searched for, not of all there is."""
+    """How many each action is for: of what was searched for, not of all there is. Those that are due later or over are
+    counted only where their state was named, as nobody means all that ever ran."""
     if not filters or "id" in filters or access_of(request.environ) is not Access.ALL:
         return {}
+    steps = {"retry": engine.retry_all, "cancel": engine.cancel_all}
+    if "state" in filters:
+        steps |= {"run now": engine.run_all, "delete": engine.forget_all}
     wanted = as_filter(filters)
-    return {"retry": engine.retry_all(wanted, 0)[0], "cancel": engine.cancel_all(wanted, 0)[0]}
+    return {do: step(wanted, 0)[0] for do, step in steps.items()}
 
 
 def _link(text: str, cursor: int | None, limit: int) -> str:
