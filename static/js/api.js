@@ -10,10 +10,10 @@ export class Refused extends Error {
 }
 
 // Resolves to the answer's JSON (null where there is none); raises Refused, or TypeError when nobody answers.
-export async function call(method, path, body) {
+export async function call(method, path, body, headers = {}) {
   const response = await fetch(prefix + path, {
     method,
-    headers: body === undefined ? { Accept: "application/json" } : { Accept: "application/json", "Content-Type": "application/json" },
+    headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   const told = await response.json().catch(() => null);

@@ -50,15 +50,13 @@ function render(news) {
   const ended = job && !FINISHED.includes(job.state) && FINISHED.includes(news.state);
   job = news;
   if (ended) readLater();
-  root.dataset.state = job.state;
+  Object.assign(root.dataset, { state: job.state, revision: job.revision });
   root.querySelector(".head use").setAttribute("href", `#shape-${job.state}`);
   for (const [name, text] of Object.entries(facts())) setText(part(root, name), text);
   part(root, "result-block").hidden = job.state !== "done";
   document.body.dataset.title = `${job.id} ${job.kind}: ${job.state}`;
   fillProgress(root, job);
   toggleActions(root, job.state);
-  const runNow = part(root, "run-now");
-  if (runNow) runNow.hidden = job.state !== "scheduled";
   renderTimeline();
   renderAttempts();
   renderWho();

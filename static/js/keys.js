@@ -5,7 +5,7 @@ import { say } from "./say.js";
 
 const LISTS = ["todo", "running", "rejected", "scheduled", "done", "failed", "cancelled"];
 const GO = { t: "todo", r: "running", j: "rejected", s: "scheduled", d: "done", f: "failed", c: "cancelled" };
-const TYPING = 'input, textarea, select, [contenteditable]:not([contenteditable="false"])';
+const TYPING = 'input:not([type="checkbox"]), textarea, select, [contenteditable]:not([contenteditable="false"])';
 const STORED = "webqueue.keys";
 
 const $ = (selector) => document.querySelector(selector);
@@ -18,11 +18,15 @@ const KEYS = {
   "?": () => dialog.showModal(),
   j: () => move(1),
   k: () => move(-1),
+  x: () => row()?.querySelector(".pick")?.click(),
+  h: () => $('[data-do="hold"]').click(),
   r: () => press("retry"),
   c: () => press("cancel"),
+  n: () => press("run"),
+  d: () => press("forget"),
   p: () => $('[data-do="open-push"]')?.click(),
-  t: changeTheme,
-  u: () => $('[data-do="times"]')?.click(),
+  t: () => turn("theme"),
+  u: () => turn("times"),
   g: () => { going = true; },
   ...Object.fromEntries(LISTS.map((list, index) => [index + 1, () => go(list)])),
 };
@@ -54,17 +58,21 @@ function stand(row) {
   (row.querySelector("a, button:not([hidden])") ?? row).focus();
 }
 
+// To what is selected, else to the row under the cursor.
 function press(verb) {
-  row()?.querySelector(`[data-do="${verb}"]:not([hidden])`)?.click();
+  const button = $(".pick:checked") ? $(`#selection [data-verb="${verb}"]`) : row()?.querySelector(`[data-do="${verb}"]`);
+  if (button?.hidden === false) button.click();
 }
 
-function changeTheme() {
-  $('[data-do="theme"]').click();
-  say(`theme: ${document.documentElement.dataset.theme}`);
+// Of a button that goes through several choices: the next one, and which it is.
+function turn(name) {
+  const button = $(`[data-do="${name}"]`);
+  button.click();
+  say(button.innerText);
 }
 
 function pressed(event) {
-  if (dialog.open) return;
+  if ($("dialog[open]")) return;
   if (event.key === "Escape") return escape();
   if (!on.checked || event.key.length > 1 || event.ctrlKey || event.metaKey || event.altKey || event.target.closest(TYPING)) return;
   const deed = going ? GO[event.key] && (() => go(GO[event.key])) : KEYS[event.key];
@@ -76,7 +84,7 @@ function pressed(event) {
 
 function escape() {
   going = false;
-  $('[data-do="close-push"]')?.click();
+  ($('#selection:not([hidden]) [data-do="let-go"]') ?? $('[data-do="close-push"]'))?.click();
 }
 
 // Where nothing may be stored the choice lasts as long as the page.

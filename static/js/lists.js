@@ -3,10 +3,12 @@ import { part, setText } from "./page.js";
 import { reconcile, show, fillJob, fillRejection } from "./rows.js";
 import { number } from "./words.js";
 
-const RESTS = 2500; // ms after which a pointer that does not move no longer holds the order
+const RESTS = 30000; // ms after which a pointer that does not move is no hand, but was left there
 
 // One list: rows(state) gives its items, total(state) the exact count.
 export class List {
+  static still = false; // whether all lists are held, whatever the hand does
+
   constructor(root, { rows, total, template = "job-row" }, redraw) {
     Object.assign(this, { root, rows, total, template });
     this.body = root.querySelector("tbody");
@@ -17,10 +19,10 @@ export class List {
 
   render(state) {
     const items = this.rows(state);
-    const waiting = this.hand.holds ? this.#refresh(state, items) : this.#redraw(items);
+    const waiting = List.still || this.hand.holds ? this.#refresh(state, items) : this.#redraw(items);
     const held = part(this.root, "held");
-    held.hidden = !waiting;
-    setText(held, waiting ? `held still, ${number(waiting)} ${waiting === 1 ? "update" : "updates"}` : "");
+    held.hidden = !waiting && !List.still;
+    setText(held, `Paused${waiting ? `, ${number(waiting)} ${waiting === 1 ? "update" : "updates"}` : ""}`);
     const beyond = Math.max(0, this.total(state) - items.length);
     const more = part(this.root, "more");
     more.hidden = !beyond;
@@ -37,17 +39,22 @@ export class List {
   #refresh(state, items) {
     const places = new Map(items.map((item, index) => [item.id, index]));
     let waiting = items.length;
-    [...this.body.children].forEach((row, index) => {
+    let last = -1;
+    for (const row of this.body.children) {
       const id = Number(row.dataset.id);
-      const item = items[places.get(id)] ?? state.jobs.get(id);
-      if (item) show(row, item, index + 1, this.fill);
-      waiting += places.get(id) === index ? -1 : places.has(id) ? 0 : 1;
-    });
+      const place = places.get(id) ?? -1;
+      const job = this.fill === fillJob ? state.jobs.get(id) : null;
+      const item = items[place] ?? job;
+      if (item) show(row, item, place + 1, this.fill);
+      if (place > last) waiting -= 1; // it stands where it will
+      else if (place < 0 && job !== null && job?.state !== this.root.id) waiting += 1; // it will go, not only below the last one
+      last = Math.max(last, place);
+    }
     return waiting;
   }
 }
 
-// Whether somebody's hand is on the rows: a pointer that moved a moment ago, or the keyboard.
+// Whether somebody's hand is on the rows: a pointer, the keyboard, or a row that is selected.
 class Hand {
   #timer = 0;
 
@@ -61,7 +68,7 @@ class Hand {
   }
 
   get holds() {
-    return this.#timer !== 0 || this.body.querySelector(":focus-visible") !== null;
+    return this.#timer !== 0 || this.body.querySelector(":focus-visible, .pick:checked") !== null;
   }
 
   release() {

@@ -1,4 +1,5 @@
 // The dashboard: one state, drawn once a frame, whatever arrives in between.
+import { act } from "./actions.js";
 import { call } from "./api.js";
 import { tick } from "./clock.js";
 import { List } from "./lists.js";
@@ -7,6 +8,7 @@ import { setText } from "./page.js";
 import { renderConnection } from "./panels/connection.js";
 import { renderCounts, summary } from "./panels/counts.js";
 import { renderPause } from "./panels/pause.js";
+import { renderSelection, setUpSelection } from "./panels/selection.js";
 import { renderWarnings } from "./panels/warnings.js";
 import { setUpPush } from "./panels/push.js";
 import { State } from "./state.js";
@@ -41,6 +43,7 @@ function draw() {
   frame = 0;
   if (state.epoch === null) return;
   for (const list of Object.values(lists)) list.render(state);
+  renderSelection(state);
   renderCounts($("counts"), state);
   renderWarnings($("warnings"), state);
   renderPause($("paused"), state);
@@ -82,7 +85,16 @@ const live = new Live(state, {
 document.addEventListener("visibilitychange", () => document.hidden && renderConnection(state, live)); // now nothing is drawn
 
 setUpPush($("push"), (id) => state.rejections.find((one) => one.id === id));
+setUpSelection(redraw);
 followAddress(redraw);
+act({
+  hold: (button) => {
+    List.still = !List.still;
+    button.ariaPressed = List.still;
+    say(List.still ? "The lists stand still; the counts go on." : "The lists go on.");
+    redraw();
+  },
+});
 tick(() => {
   live.tick();
   summarise();

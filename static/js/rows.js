@@ -43,6 +43,8 @@ function leave(list, row) {
 export function fillJob(row, job, place) {
   row.dataset.id = job.id;
   row.dataset.state = job.state;
+  row.dataset.revision = job.revision;
+  row.querySelector(".pick")?.setAttribute("aria-label", `select job ${job.id}`);
   row.querySelector("use").setAttribute("href", `#shape-${job.state}`);
   const link = part(row, "link");
   link.setAttribute("href", link.getAttribute("href").replace(/[^/]*$/, job.id));
@@ -77,12 +79,21 @@ export function fillProgress(root, job) {
   setText(part(root, "percent"), bar.hidden ? "" : percent(job.progress.fraction));
 }
 
-const ALLOWED = { cancel: new Set(["todo", "running", "scheduled"]), retry: new Set(["failed", "cancelled"]), forget: new Set(["done", "failed", "cancelled"]) };
+const ALLOWED = {
+  cancel: ["todo", "running", "scheduled"],
+  retry: ["failed", "cancelled"],
+  run: ["scheduled"],
+  forget: ["done", "failed", "cancelled"],
+};
 
-// Shows those buttons whose action the state allows.
+export const allows = (state, verb) => ALLOWED[verb].includes(state);
+
+// Shows those buttons whose action the state allows; who stands on one that goes stands on the row's link.
 export function toggleActions(root, state) {
   for (const button of root.querySelectorAll("[data-do]")) {
-    if (button.dataset.do in ALLOWED) button.hidden = !ALLOWED[button.dataset.do].has(state);
+    if (!(button.dataset.do in ALLOWED)) continue;
+    button.hidden = !allows(state, button.dataset.do);
+    if (button.hidden && button === document.activeElement) part(root, "link")?.focus();
   }
 }
 

@@ -120,7 +120,7 @@ def test_the_timeline_tells_what_took_how_long(site: Site, page: Page) -> None:
     expect(page.locator('[data-step="due"] time')).to_have_text("in 2 h 0 min")
     page.get_by_role("button", name="run now").click()
     expect(page.locator(".state")).to_have_text("failed")
-    expect(page.locator("#said")).to_have_text("1 of 1 put into todo.")
+    expect(page.locator("#said")).to_have_text(f"Job {job} goes to the tail of todo.")
     words = page.locator('[data-step="attempt 1"] [data-f="words"]')
     expect(words).to_have_text(re.compile(r"^waited \d.* m?s, ran \d.* m?s: failed$"))
     assert ["pushed", "attempt 1", "failed"] == timeline(page)

@@ -43,6 +43,7 @@ def test_the_cursor_goes_through_all_lists_in_sight(site: Site, page: Page, busy
     running, one, two = busy
     site.reject("greet", name="Zoë")
     visit(page, site)
+    expect(page.locator("#rejected tbody tr")).to_have_count(1)  # it is told apart from the jobs
     press(page, "j")
     on(page, "todo", one)
     press(page, "j")
@@ -161,7 +162,7 @@ def test_the_dialog_lists_the_keys(site: Site, page: Page) -> None:
     page.get_by_role("button", name="push a job").focus()
     press(page, "?")
     expect(dialog).to_be_visible()
-    for key in "jkrcpt/?g":
+    for key in "jkxrcndhptu/?g":
         expect(dialog.locator("kbd", has_text=re.compile(f"^{re.escape(key)}$")).first).to_be_visible()
     press(page, "t")
     expect(page.locator("html")).to_have_attribute("data-theme", "system")
@@ -203,6 +204,19 @@ def test_whoever_types_is_left_alone(site: Site, page: Page) -> None:
     expect(page.locator("html")).to_have_attribute("data-theme", "system")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page).to_have_url(f"{site.url}/")
+
+
+def test_the_choices_are_announced(site: Site, page: Page) -> None:
+    """t and u go to the next theme and the next way to tell times, and say which; a box is no field to type in."""
+    site.engine.pause()
+    site.push("echo")
+    visit(page, site)
+    for key, said in (("t", "theme: light"), ("u", "times: local"), ("u", "times: UTC")):
+        press(page, key)
+        expect(page.locator("#said")).to_have_text(said)
+    page.get_by_role("checkbox", name="select job").focus()
+    press(page, "u")
+    expect(page.locator("#said")).to_have_text("times: relative")
 
 
 def test_slash_goes_to_the_search_field(site: Site, page: Page) -> None:

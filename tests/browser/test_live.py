@@ -111,18 +111,3 @@ def test_all_lies_under_the_prefix(prefixed: Site, page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("echo")
     expect(page.locator("#connection")).to_have_text("connected")
     assert [url for url in asked if not url.startswith(f"{prefixed.url}/")] == []
-
-
-def test_the_rows_hold_still_under_the_hand(site: Site, page: Page) -> None:
-    """While the pointer moves over a list no row comes or goes; the heading says how much waits."""
-    visit(page, site)
-    site.push("gate")
-    site.gate.wait()
-    held = site.push("echo")
-    row(page, "todo", held).hover()
-    site.push("echo")
-    expect(page.locator("#todo .held")).to_have_text("held still, 1 update")
-    expect(page.locator("#todo tbody tr")).to_have_count(1)
-    page.mouse.move(1, 1)
-    expect(page.locator("#todo tbody tr")).to_have_count(2)
-    site.gate.open()

@@ -31,6 +31,8 @@ def test_lists_and_counts_are_there(site: Site, plain: Page) -> None:
     expect(count(plain, "failed")).to_have_text("1")
     expect(plain.locator("#connection")).to_contain_text("as it was when this page was loaded")
     expect(plain.get_by_role("button")).to_have_count(0)
+    expect(plain.get_by_role("checkbox")).to_have_count(0)
+    expect(plain.locator("#selection")).to_be_hidden()
     site.gate.open()
 
 
