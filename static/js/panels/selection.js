@@ -9,7 +9,6 @@ import { say } from "../say.js";
 import { number } from "../words.js";
 
 const CAP = 10000; // jobs that one call takes
-const PATHS = { retry: "retry", cancel: "cancel", run: "run", forget: "delete" };
 const DONE = { retry: "retried", cancel: "cancelled, or asked to stop", run: "put into todo", forget: "deleted" };
 
 const bar = document.getElementById("selection");
@@ -57,7 +56,7 @@ async function perform(button) {
 }
 
 async function toAll(verb, state, limit) {
-  const { matched, done } = await call("POST", `/jobs/${PATHS[verb]}`, { state, limit });
+  const { matched, done } = await call("POST", `/jobs/${verb === "forget" ? "delete" : verb}`, { state, limit });
   const rest = matched > done ? ` ${number(matched - done)} more match: do it again for the rest.` : "";
   report(`${number(done)} ${DONE[verb]}.${rest}`, []);
 }
@@ -88,7 +87,7 @@ function pick(boxes, lines = []) {
 export function renderSelection(state) {
   if (!bar) return;
   counts = state.counts;
-  draw();
+  if (!bar.hidden) draw();
 }
 
 export function setUpSelection(redraw) {
