@@ -21,6 +21,7 @@ def render(template: str, status: int = 200, **values: Any) -> Response:
     """*template* with *values*, and what every page needs: where it is, and what its reader may do."""
     values = {
         "prefix": current_prefix(),
+        "path": request.path,
         "server": request.host_url.rstrip("/"),
         "can_write": access_of(request.environ) is Access.ALL,
         "logged_in": logged_in(request.environ),
