@@ -82,7 +82,9 @@ class Watch:
         self.caught: list[str] = []
         self.home = home
         self.scripts = scripts
-        self.context = context = browser.new_context(bypass_csp=not policy, java_script_enabled=scripts)
+        self.context = context = browser.new_context(
+            bypass_csp=not policy, java_script_enabled=scripts, viewport={"width": 400, "height": 300}
+        )  # little to paint
         context.set_default_timeout(PATIENCE * 1000)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         context.expose_binding("xss", lambda source, number=None: self._note("ran", number, source["frame"].url))
