@@ -101,7 +101,7 @@ def _hex(data: bytes) -> bytes:
 
 
 PLACES = [{"_placeholder": True, "num": number} for number in range(1_001)]
-ATTACHED = frame(TEXT, b"51001-/queue," + json.dumps(["push_job", *PLACES]).encode())
+ATTACHED = frame(TEXT, b"451001-/queue," + json.dumps(["push_job", *PLACES]).encode())
 ATTACKS: dict[str, Callable[[Server], float]] = {
     "deflate bomb": _deflate_bomb,
     "deflate bomb, compression not offered": _websocket(frame(TEXT, DEFLATED, flags=RSV1)),
