@@ -9,11 +9,13 @@
 """
 
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from engineio.exceptions import EngineIOError, UnknownPacketError
 from engineio.packet import Packet
+from engineio.socket import Socket
 
 from webqueue.web.sockets import FROM_CLIENT
 
@@ -27,8 +29,7 @@ class Polling:
 
     def __init__(self, socket: Any, cut: Callable[[], None]) -> None:
         self._cut = cut
-        self._receive = socket.receive
-        self._answer = socket.handle_get_request
+        self._socket = weakref.proxy(socket)  # whoever calls these methods holds it; no circle stays of it
         self._polls, self._upgrades, self._posts = threading.Lock(), threading.Lock(), threading.Lock()
         """Each is held for as long as such a request holds its thread."""
         socket.handle_get_request, socket.handle_post_request = self.get, self.post
@@ -38,7 +39,7 @@ class Polling:
         turn = self._upgrades if "HTTP_UPGRADE" in environ else self._polls
         self._begin(turn)
         try:
-            return self._answer(environ, start_response)
+            return Socket.handle_get_request(self._socket, environ, start_response)
         finally:
             turn.release()
 
@@ -47,7 +48,7 @@ class Polling:
         self._begin(self._posts)
         try:
             for text in self._texts(environ):
-                self._receive(Packet(encoded_packet=text))
+                self._socket.receive(Packet(encoded_packet=text))
         except UnknownPacketError:
             self._refuse()
         finally:
