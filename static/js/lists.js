@@ -68,7 +68,9 @@ class Hand {
   }
 
   get holds() {
-    return this.#timer !== 0 || this.body.querySelector(":focus-visible, .pick:checked") !== null;
+    const focused = document.activeElement; // not looked for by :focus-visible, which is slow
+    const keyed = this.body.contains(focused) && focused.matches(":focus-visible");
+    return this.#timer !== 0 || keyed || this.body.querySelector(".pick:checked") !== null;
   }
 
   release() {
