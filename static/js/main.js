@@ -11,6 +11,7 @@ import { renderPause } from "./panels/pause.js";
 import { renderSelection, setUpSelection } from "./panels/selection.js";
 import { renderWarnings } from "./panels/warnings.js";
 import { setUpPush } from "./panels/push.js";
+import { say } from "./say.js";
 import { State } from "./state.js";
 import { followAddress, tab } from "./views.js";
 import "./keys.js";
