@@ -32,9 +32,9 @@ soak: .venv/.test
 	$(BIN)/python benchmarks/soak.py
 
 # Programs that tests drive: Debian's own browser; strace, which records and disturbs what is written to the disk;
-# clocks that are set; the proxy and its certificate. Each has the name of its package.
+# clocks that are set; the proxy and its certificate; slow clients. Each has the name of its package.
 # Where they can't be installed here the line to do so is printed, and the tests that need them fail with it.
-TOOLS := chromium strace faketime nginx openssl
+TOOLS := chromium strace faketime nginx openssl slowhttptest
 tools:
 	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing=yes; done; [ -n "$$missing" ] || exit 0; \
 	line="apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TOOLS)"; \

@@ -1,8 +1,11 @@
 """The deadlines of ``webqueue run``: a client that keeps it waiting is cut, and disturbs nobody meanwhile."""
 
+import json
+import signal
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +31,12 @@ def _clients(server: Server) -> Iterator[dict[str, socket.socket]]:
     yield clients
     for client in clients.values():
         client.close()
+
+
+def _read(client: socket.socket) -> bytes:
+    """All that comes until the server has ended the connection."""
+    with client.makefile("rb") as stream:
+        return stream.read()
 
 
 def test_what_is_not_complete_within_15_s_is_cut(server: Server, clients: dict[str, socket.socket]) -> None:
@@ -62,11 +71,50 @@ def test_a_thousand_slow_clients_disturb_nobody(server: Server) -> None:
 
 
 def test_a_long_head_is_refused_at_once(server: Server) -> None:
-    """It is not even gathered."""
+    """It is not even gathered; the answer is a problem document as any refusal."""
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 40_000)
+        head, body = _read(client).split(b"\r\n\r\n")
 
-        assert client.recv(1000).startswith(b"HTTP/1.1 431 ")
+    assert head.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert {b"Content-Type: application/problem+json", b"X-Content-Type-Options: nosniff"} < set(head.split(b"\r\n"))
+    assert 431 == json.loads(body)["status"]
+
+
+def test_uploads_that_wait_are_told_so_at_the_end(tmp_path: Path) -> None:
+    """Few threads read uploads: one that has found none when webqueue ends is told to come back."""
+    upload = SLOW["half a large body"]
+    with (
+        Server(tmp_path, "--store", "memory:", WEBQUEUE_HTTP_THREADS="4") as server,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE) as first,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE) as second,
+    ):
+        first.sendall(upload)
+        server.call("GET", "/healthz")  # it has been seen to
+        second.sendall(upload)
+        server.call("GET", "/healthz")
+        server.signal(signal.SIGTERM)
+        head, body = _read(second).split(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert {b"Content-Type: application/problem+json", b"Retry-After: 5"} < set(head.split(b"\r\n"))
+    assert 503 == json.loads(body)["status"]
+
+
+def test_an_answer_is_whole_for_who_reads_slowly(server: Server) -> None:
+    """What the kernel does not take at once is sent as it is read, also behind another answer."""
+    for _ in range(8):
+        server.push("echo", text="x" * 250_000)
+    expected = server.call("GET", "/jobs?limit=8")[1]
+    request = b"GET /jobs?limit=8 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        client.settimeout(PATIENCE)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(request + request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        answers = _read(client).split(b"HTTP/1.1 200 OK\r\n")
+
+    assert [expected] * 2 == [json.loads(answer.partition(b"\r\n\r\n")[2]) for answer in answers[1:]]
 
 
 def test_requests_in_a_row_are_answered_in_order(server: Server) -> None:

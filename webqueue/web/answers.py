@@ -1,6 +1,6 @@
 """Answers as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import Response
@@ -16,6 +16,12 @@ from webqueue.web.current import current_prefix
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """*value* as compact JSON."""
     return Response(strictjson.dump(value), status, headers, content_type="application/json")
+
+
+def jobs_answer(jobs: Iterable[Job], rest: Mapping[str, Any]) -> Response:
+    """``{"jobs": [...], **rest}``, written job by job: between two of them other threads get on."""
+    written = b",".join([strictjson.dump(job_json(job)) for job in jobs])
+    return Response(b'{"jobs":[%b],%b' % (written, strictjson.dump(rest)[1:]), content_type="application/json")
 
 
 def job_answer(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -27,6 +27,7 @@ from webqueue.web.origins import Hosts, Origins
 from webqueue.web.routes import NAME
 from webqueue.web.routes.login import REFUSED
 from webqueue.web.seats import WSGI, Environ, Seats, StartResponse
+from webqueue.web.turns import Turns
 
 SOCKET_BYTES: Final = 1024 * 1024
 HEADERS: Final = [
@@ -41,6 +42,8 @@ OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
 FOR_VIEWERS: Final = frozenset({"/login", "/logout"})
 """What changes nothing but the session of the one who asks."""
 LIMITS: Final = {"/push-jobs": BULK_BYTES}
+LISTS: Final = frozenset({"/jobs", "/failures", "/rejections"})
+"""What takes long to make, and may be large: one at a time."""
 
 
 class Guard:
@@ -52,6 +55,7 @@ class Guard:
         self._ours = ours
         self._keys = keys
         self._seats = seats
+        self._lists = Turns()
         self._hosts = Hosts(settings)
         self.origins = Origins(settings)
 
@@ -64,6 +68,9 @@ class Guard:
             if route == "/socket.io" or route.startswith("/socket.io/"):
                 return self._join(environ, start_response)
             self._check(environ, route)
+            if route in LISTS:
+                with self._lists.turn():
+                    return self._pass_on(environ, start_response)
         except HTTPException as error:
             return problems.answer(error)(environ, _with_headers(start_response))
         return self._pass_on(environ, start_response)

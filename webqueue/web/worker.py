@@ -3,19 +3,20 @@
 gthread gives a thread to each connection that was accepted, without a deadline for headers, body or answer. Here the
 main loop gathers a request until it is complete, and only then a thread works on it:
 
-    accept ─► arriving (15 s) ─► a thread ─► idle (75 s) ─► arriving ...
-                  │ late: cut        └─► closing (2 s: what the client still sends is read, so that it sees the answer)
+    accept ─► arriving (15 s) ─► a thread ─► answering (30 s) ─► idle (75 s) ─► arriving ...
+                  │ late: cut                    │ late: cut └─► closing (2 s: what the client still sends is read, so
+                  │                                                        that it sees the answer)
+                  └─► later (15 s) ─► a thread
 
-A large body (an upload for /push-jobs) is read by the thread, within the same deadline, in few threads at a time.
+A large body (an upload for /push-jobs) is read by the thread, within the same deadline, in few threads at a time: it
+may have to come later. Of an answer the thread sends what the kernel takes at once, and the main loop the rest.
 """
 
 import ctypes
 import gc
-import io
 import logging
 import os
 import queue
-import re
 import resource
 import selectors
 import signal
@@ -29,31 +30,31 @@ from functools import partial
 from typing import Any, Final
 
 from gunicorn import http, util
-from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers import gthread
-from werkzeug.exceptions import BadRequest, RequestTimeout
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    RequestHeaderFieldsTooLarge,
+    RequestTimeout,
+    ServiceUnavailable,
+)
 
 from webqueue.errors import WebqueueError
 from webqueue.web import sockets
+from webqueue.web.connection import READ, REQUEST_DEADLINE, Body, Connection, Waiting
+from webqueue.web.sending import ANSWER_DEADLINE, Socket, refusal
+from webqueue.web.turns import MOST_LISTS
 
-REQUEST_DEADLINE: Final = 15.0
-"""Seconds after its first byte (or after the connection was accepted) within which a request must be complete."""
-ANSWER_DEADLINE: Final = 30.0
-"""Seconds within which each part of an answer must have been taken."""
+MOST_UNSENT: Final = 64 * 1024 * 1024
+"""Bytes of answers that may wait for their readers; beyond that who has been reading for longest is cut."""
 IDLE_DEADLINE: Final = 75.0
 """Seconds that a connection is kept for the next request."""
 CLOSING_DEADLINE: Final = 2.0
 DRAIN_DEADLINE: Final = 5.0
-READ: Final = 64 * 1024
-MOST_READ: Final = 1024 * 1024
-"""Bytes of a large body that are read at once: each read gives the interpreter away, and has to wait for it again."""
 LAST_ANSWERS: Final = 3.0
 """Seconds that requests which are being answered get once the engine has stopped."""
 LAST_RESORT: Final = 10.0
 """Seconds past the grace period after which the process ends whatever holds it."""
-MAX_HEAD: Final = 32 * 1024
-MAX_GATHERED: Final = 320 * 1024
-"""Bytes of a request that the main loop gathers: the largest push and its head."""
 MAX_CONNECTIONS: Final = 4_096
 STOPPERS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 """Signals that must not be lost while a worker is being born."""
@@ -68,132 +69,7 @@ HEAPS: Final = 2
 """So many the threads share: else glibc gives each its own, and what is free in one is of no use to the others."""
 _M_ARENA_MAX: Final = -8  # malloc.h
 
-_LENGTH: Final = re.compile(rb"^content-length:[ \t]*(\d{1,15})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
-_READ_ON: Final = re.compile(rb"^(transfer-encoding|expect):", re.IGNORECASE | re.MULTILINE)
-
 log = logging.getLogger(__name__)
-
-
-class Unreader(SocketUnreader):  # type: ignore[misc]
-    """Reads the rest of a request, in a thread, until its deadline."""
-
-    deadline = 0.0
-    buf: io.BytesIO
-
-    def chunk(self, size_hint: int | None = None) -> bytes:
-        """The next bytes; raises TimeoutError past the deadline."""
-        remaining = self.deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError("The request was not complete in time.")
-        self.sock.settimeout(remaining)
-        try:
-            return bytes(self.sock.recv(max(READ, min(size_hint or 0, MOST_READ))))
-        finally:
-            self.sock.settimeout(ANSWER_DEADLINE)
-
-    def rest(self) -> bytes:
-        """What was read too much; it is given away."""
-        data = self.buf.getvalue()
-        self.buf = io.BytesIO()
-        return bytes(data)
-
-
-class Body:
-    """The rest of a body that a thread reads: what goes wrong is the client's fault, and no 500."""
-
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
-        self.failed = False
-
-    def read(self, size: int) -> bytes:
-        """As gunicorn's readers. Raises RequestTimeout past the deadline, BadRequest when the body is none."""
-        try:
-            return bytes(self._reader.read(size))
-        except TimeoutError:
-            self.failed = True
-            raise RequestTimeout("The request was not complete in time.") from None
-        except (OSError, http.errors.ParseException) as error:
-            self.failed = True
-            raise BadRequest(f"The body can't be read: {error}") from None
-
-
-class Connection:
-    """One client. The main loop's own, but for the time in which a thread answers a request."""
-
-    def __init__(self, worker: "Worker", sock: socket.socket, client: Any, server: Any) -> None:
-        self.sock, self.client, self.server = sock, client, server
-        self.parser = http.get_parser(worker.cfg, sock, client)
-        self.parser.unreader = Unreader(sock)
-        self.buffer = bytearray()
-        self.searched = 0
-        self.needed = 0
-        """Bytes of the whole request; 0 until its head is complete."""
-        self.large = False
-        self.since = time.monotonic()
-
-    def arrived(self, data: bytes) -> None:
-        """*data* is part of the next request."""
-        if not self.buffer:
-            self.since = time.monotonic()
-        self.buffer += data
-        if not self.needed:
-            self._look_for_head()
-
-    def _look_for_head(self) -> None:
-        end = self.buffer.find(b"\r\n\r\n", self.searched)
-        self.searched = max(0, len(self.buffer) - 3)
-        if end < 0:
-            return
-        head = bytes(self.buffer[: end + 2])
-        length = _LENGTH.search(head)
-        self.needed = end + 4 + (int(length[1]) if length else 0)
-        self.large = self.needed > MAX_GATHERED or _READ_ON.search(head) is not None
-
-    @property
-    def ready(self) -> bool:
-        """Whether a thread may take it."""
-        return bool(self.needed) and (self.large or len(self.buffer) >= self.needed)
-
-    @property
-    def headless(self) -> bool:
-        """Whether its head is longer than any request's of ours."""
-        return not self.needed and len(self.buffer) > MAX_HEAD
-
-    def hand_over(self) -> None:
-        """Give what has arrived to the parser; the thread's from now on."""
-        self.parser.unreader.unread(bytes(self.buffer))
-        self.parser.unreader.deadline = self.since + REQUEST_DEADLINE
-        self.buffer.clear()
-        self.searched = self.needed = 0
-
-    def take_back(self) -> None:
-        """The main loop's again, with what the thread read too much."""
-        self.since = time.monotonic()
-        self.sock.setblocking(False)
-        self.large = False
-        rest = self.parser.unreader.rest()
-        if rest:
-            self.arrived(rest)
-
-
-class Waiting(dict[Connection, float]):
-    """Connections that may wait so many seconds each, the longest waiting first. The main loop's own."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds = seconds
-
-    def add(self, connection: Connection, since: float | None = None) -> None:
-        """*connection* waits, *since* then or now."""
-        self[connection] = (time.monotonic() if since is None else since) + self.seconds
-
-    def first(self) -> Connection | None:
-        """Who has waited longest."""
-        return next(iter(self), None)
-
-    def deadline(self) -> float:
-        """When the first of them has waited long enough."""
-        return next(iter(self.values()), float("inf"))
 
 
 class Threads:
@@ -259,8 +135,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.arriving = Waiting(REQUEST_DEADLINE)
         self.idle = Waiting(IDLE_DEADLINE)
         self.closing = Waiting(CLOSING_DEADLINE)
+        self.answering = Waiting(ANSWER_DEADLINE)
+        self.unsent = 0
+        """Bytes that those in ``answering`` have not taken yet."""
         self.uploads = 0
-        self.later: list[Connection] = []
+        self.later = Waiting(REQUEST_DEADLINE)
         self.stopping = False
 
     @classmethod
@@ -300,9 +179,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             sys.exit(3)
         self.engine = self.wsgi.extensions["webqueue"]
         settings = self.engine.settings
-        self.threads_for_uploads = max(2, settings.http_threads // 2)
+        # What may hold a thread for long has a share each; the rest is left for what is quick.
+        self.threads_for_uploads = settings.http_threads // 4
         # A socket that is being upgraded holds two: for its last poll, and for its WebSocket.
-        self.tpool.limit = 2 * settings.max_sockets + settings.http_threads
+        self.tpool.limit = 2 * settings.max_sockets + settings.http_threads + MOST_LISTS
         self.tpool.kept = settings.http_threads
 
     # -- the main loop
@@ -321,7 +201,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _until_deadline(self) -> float | None:
         """Seconds until a connection has waited long enough; None (for ever) when none waits."""
-        first = min(self.arriving.deadline(), self.idle.deadline(), self.closing.deadline())
+        waiting = (self.arriving, self.idle, self.closing, self.answering, self.later)
+        first = min(one.deadline() for one in waiting)
         return None if first == float("inf") else max(0.0, first - time.monotonic())
 
     def _cut_late(self) -> None:
@@ -329,6 +210,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         for waiting in (self.arriving, self.idle, self.closing):
             while waiting.deadline() <= now:
                 self._forget(waiting.first(), waiting)
+        while self.answering.deadline() <= now:
+            self._cut_reader()
+        while self.later.deadline() <= now:
+            self._turn_away()
 
     def accept(self, listener: Any) -> None:
         """A client has come; who waits longest makes room where there is none."""
@@ -339,15 +224,15 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         except OSError:
             self._make_room()  # it is gone again, or there are too many descriptors
             return
-        sock.setblocking(False)
         self.nr_conns += 1
-        self._wait_for_request(Connection(self, sock, client, listener.getsockname()))
+        self._wait_for_request(Connection(self.cfg, Socket(sock), client, listener.getsockname()))
 
     def _make_room(self) -> None:
-        for waiting in (self.closing, self.idle, self.arriving):
+        for waiting in (self.closing, self.idle, self.arriving, self.later):
             if waiting:
                 self._forget(waiting.first(), waiting)
                 return
+        self._cut_reader()
 
     def _wait_for_request(self, connection: Connection, kept: bool = False) -> None:
         waiting = self.idle if kept and not connection.buffer else self.arriving
@@ -375,12 +260,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def _go_on(self, connection: Connection) -> None:
         """A request has arrived, or will never."""
         if connection.headless:
-            util.write_error(
-                connection.sock, 431, "Request Header Fields Too Large", "The head of the request is too long."
-            )
-            self._close(connection)
+            self._refuse(connection, RequestHeaderFieldsTooLarge("The head of the request is too long."))
         elif connection.large and self.uploads >= self.threads_for_uploads:
-            self.later.append(connection)
+            self.later.add(connection)
         else:
             self.uploads += connection.large
             connection.hand_over()
@@ -395,11 +277,65 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """The thread is done with it; *kept*: the client may send the next request."""
         if connection.large:
             self.uploads -= 1
-            if self.later:
-                waiting = self.later.pop(0)
-                waiting.since = time.monotonic()
-                self._go_on(waiting)
-        if not kept or not self.alive:
+            self._next_upload()
+        connection.kept = kept
+        self._deliver(connection)
+
+    def _next_upload(self) -> None:
+        connection = self.later.pop_first()
+        if connection is not None:
+            connection.since = time.monotonic()
+            self._go_on(connection)
+
+    def _turn_away(self) -> None:
+        """The upload that has waited longest for a thread finds none."""
+        connection = self.later.pop_first()
+        if connection is not None:
+            self._refuse(connection, ServiceUnavailable("Too many uploads are on their way."))
+
+    def _refuse(self, connection: Connection, error: HTTPException) -> None:
+        connection.kept = False
+        try:
+            connection.sock.sendall(refusal(error))
+        except OSError:
+            connection.sock.drop()
+        self._deliver(connection)
+
+    # -- answers
+
+    def _deliver(self, connection: Connection) -> None:
+        """The client has its answer, or gets the rest of it as it reads."""
+        if not connection.sock.unsent:
+            self._answered(connection)
+            return
+        self.unsent += connection.sock.unsent
+        self.answering.add(connection)
+        self.poller.register(connection.sock, selectors.EVENT_WRITE, partial(self._on_writable, connection))
+        while self.unsent > MOST_UNSENT and len(self.answering) > 1:
+            self._cut_reader()
+
+    def _on_writable(self, connection: Connection, _sock: Any) -> None:
+        if connection not in self.answering:
+            return  # it was cut in this very round
+        try:
+            self.unsent -= connection.sock.send_on()
+        except OSError:
+            self._cut_reader(connection)
+            return
+        if not connection.sock.unsent:
+            del self.answering[connection]
+            self.poller.unregister(connection.sock)
+            self._answered(connection)
+
+    def _cut_reader(self, connection: Connection | None = None) -> None:
+        """Cut *connection*, or who has been reading its answer for longest."""
+        connection = connection or self.answering.first()
+        if connection is not None:
+            self.unsent -= connection.sock.unsent
+            self._forget(connection, self.answering)
+
+    def _answered(self, connection: Connection) -> None:
+        if not connection.kept or not self.alive:
             self._close(connection)
             return
         connection.take_back()
@@ -434,9 +370,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             return
         if waiting is not None:
             del waiting[connection]
+        if waiting is not None and waiting is not self.later:
             self.poller.unregister(connection.sock)
         self.nr_conns -= 1
-        util.close(connection.sock)
+        connection.sock.cut() if waiting is self.answering else util.close(connection.sock)
 
     # -- in a thread
 
@@ -444,7 +381,6 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Answer the request that *conn* holds; True where the next one may follow. Raises nothing."""
         request = None
         try:
-            conn.sock.settimeout(ANSWER_DEADLINE)
             request = next(conn.parser)
             body = Body(request.body.reader) if conn.large else None
             if body is not None:
@@ -454,8 +390,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             # What the application did not read of the body is not the next request.
             return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_DEADLINE))
         except (http.errors.NoMoreData, StopIteration):
-            return False  # the client is gone, or it was a WebSocket and that has ended
+            conn.sock.drop()  # the client is gone, or it was a WebSocket and that has ended
         except (OSError, BadRequest, RequestTimeout) as error:
+            conn.sock.drop()
             self.log.debug("The client is gone, or too slow: %s", error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - gunicorn's own answer to it, which logs the traceback
             self.handle_error(request, conn.sock, conn.client, error)
@@ -512,6 +449,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         for waiting in (self.idle, self.arriving):
             while waiting:
                 self._forget(waiting.first(), waiting)
+        while self.later:
+            self._turn_away()
         end = time.monotonic() + LAST_ANSWERS
         while self.nr_conns > 0 and time.monotonic() < end:
             self.wait_for_and_dispatch_events(end - time.monotonic())

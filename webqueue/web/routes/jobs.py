@@ -16,7 +16,7 @@ from webqueue.stores.tables import SEARCHED, Filter, matches
 from webqueue.timeline import cancelled_by, steps
 from webqueue.views import iso, job_json, job_summary, log_json
 from webqueue.web.access import Access, access_of
-from webqueue.web.answers import answer, job_answer, job_url
+from webqueue.web.answers import answer, job_answer, job_url, jobs_answer
 from webqueue.web.current import current_engine, current_prefix
 from webqueue.web.incoming import MOST_WAIT, as_words, job_id, read_filter, read_query, seen_revision
 from webqueue.web.page import prefers_page, render
@@ -34,8 +34,8 @@ def list_jobs() -> Response:
 
 
 def _listed(page: Page) -> Response:
-    body = {"jobs": [job_json(job) for job in page.items], "next": page.next}
-    return answer(body if page.searched is None else {**body, "searched": page.searched})
+    searched = {} if page.searched is None else {"searched": page.searched}
+    return jobs_answer(page.items, {"next": page.next, **searched})
 
 
 def _asked() -> Response:
