@@ -41,6 +41,10 @@ def test_the_switch_goes_round_and_is_kept(site: Site, browser: Browser) -> None
     fresh = context.new_page()
     visit(fresh, site)
     expect(row(fresh, "done", id).locator("time")).to_have_text(re.compile("UTC$"))
+    visit(fresh, site, f"/jobs/{id}")
+    expect(fresh.locator(".timeline time").first).to_have_text(re.compile("UTC$"))
+    fresh.get_by_role("button", name="times: UTC").click()
+    expect(fresh.locator(".timeline time").first).to_have_text(re.compile("now|ago"))
     context.close()
 
 
