@@ -120,11 +120,14 @@ addEventListener("DOMContentLoaded", () => new MutationObserver((records) => {
 
 @contextmanager
 def server() -> Iterator[Server]:
-    """The application above on a file; nobody is pinged, as the viewers would not answer."""
+    """The application above on a file that keeps as much from round to round.
+
+    Nobody is pinged, as the viewers would not answer.
+    """
     with tempfile.TemporaryDirectory(prefix="webqueue-bench-") as name:
         folder = Path(name)
         (folder / "shop.py").write_text(APP)
-        settings = {"WEBQUEUE_PING_INTERVAL": "900"}
+        settings = {"WEBQUEUE_PING_INTERVAL": "900", "WEBQUEUE_KEEP_FINISHED": "10000"}
         with Server(folder, "shop.py", "--store", "sqlite:///bench.db", **settings) as running:
             yield running
 

@@ -1,12 +1,16 @@
 """Looks at the whole queue: where a job stands among the others, and the bodies that tell of all of them."""
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from webqueue.consumer import Consumer
-from webqueue.estimate import Pace
+from webqueue.estimate import Outlook, Pace
 from webqueue.executor import Executor
 from webqueue.feed import Feed
 from webqueue.handlers import Handlers
@@ -24,9 +28,6 @@ SCANNED: Final = 2_000
 
 
 STALE: Final = 0.1
-
-Moment = tuple[dict[str, int], list[tuple[str, float]]]
-"""({kind: number that waits}, [(kind, seconds since its start) of each that runs])"""
 
 
 class Metrics(NamedTuple):
@@ -62,7 +63,7 @@ class Look:
         self._groups = groups
         self._handlers = handlers
         self._clock = clock
-        self._kept: tuple[float, dict[str, Moment]] = (0.0, {})
+        self._kept: tuple[float, dict[str, Outlook]] = (0.0, {})
 
     # -- one job -------------------------------------------------------------------------------------------------
 
@@ -81,50 +82,59 @@ class Look:
             waiting_for = self._board.waiting_for(job)
         starts_in, position = None, max(1, position)
         if waiting_for is None:
-            kinds, running = self._moment()[group]
-            starts_in = self._pace.starts_in(position, self._groups[group], kinds, running)
+            starts_in = self._outlooks()[group].starts_in(position)
         return job.seen(Standing(position, starts_in, waiting_for))
 
     def at_all(self, jobs: Iterable[Job]) -> list[Job]:
         """The same for many at once."""
         jobs = list(jobs)
         positions = self._positions() if any(job.state is State.TODO for job in jobs) else {}
-        return [self.at(job, position=positions.get(job.id)) for job in jobs]
+        return self._at(jobs, positions)
 
-    def _moment(self) -> dict[str, Moment]:
-        """By group, what waits and what runs. Kept for STALE seconds: each push and each row of a list asks for it."""
+    def _at(self, jobs: Iterable[Job], positions: Mapping[int, int]) -> list[Job]:
+        with self._board.lock:  # once: consumers want it, too, and to wait for it costs more than what is done under it
+            return [self.at(job, position=positions.get(job.id)) for job in jobs]
+
+    def _outlooks(self) -> dict[str, Outlook]:
+        """By group. Kept for STALE seconds: each push and each row of a list asks for it."""
         now = time.monotonic()
-        until, moment = self._kept
-        if now < until:
-            return moment
-        moment = {group: ({}, []) for group in self._groups}
+        until, outlooks = self._kept
+        if now >= until:
+            outlooks = self._look_out()
+            self._kept = (now + STALE, outlooks)
+        return outlooks
+
+    def _look_out(self) -> dict[str, Outlook]:
+        kinds: dict[str, Counter[str]] = {group: Counter() for group in self._groups}
+        running: dict[str, list[tuple[str, float]]] = {group: [] for group in self._groups}
         group_of, at = self._board.todo.group_of, self._clock()
         with self._board.lock:
             for (queue, kind, state), number in self._board.counts.by_kind().items():
                 if state == State.TODO:
-                    kinds, _ = moment[group_of(queue)]
-                    kinds[kind] = kinds.get(kind, 0) + number
+                    kinds[group_of(queue)][kind] += number
             for job in self._board.running:
-                moment[group_of(job.queue)][1].append((job.kind, max(0, at - (job.started_at or at)) / 1e6))
-        self._kept = (now + STALE, moment)
-        return moment
+                running[group_of(job.queue)].append((job.kind, max(0, at - (job.started_at or at)) / 1e6))
+        return {
+            group: self._pace.outlook(number, kinds[group], running[group]) for group, number in self._groups.items()
+        }
 
     def _position(self, group: str, job: Job) -> int:
         """Counted among the jobs in memory; behind them told from the place (exact while none left from the middle)."""
         key = todo_key(job)
         ahead = self._board.todo.ordered(group, SCANNED)
         if not ahead or key <= todo_key(ahead[-1]):
-            return 1 + sum(todo_key(other) < key for other in ahead)
+            return 1 + bisect_left(ahead, key, key=todo_key)
         behind = job.place - ahead[-1].place
         return min(len(ahead) + max(1, behind), self._board.todo.length(group, job.priority))
 
     def _positions(self) -> dict[int, int]:
         with self._board.lock:
-            return {
-                job.id: index
-                for group in self._groups
-                for index, job in enumerate(self._board.todo.ordered(group, SCANNED), 1)
-            }
+            return self._ranks(job for group in self._groups for job in self._board.todo.ordered(group, SCANNED))
+
+    def _ranks(self, jobs: Iterable[Job]) -> dict[int, int]:
+        """{id: position} of the next jobs, of which each group's stand in order."""
+        places: defaultdict[str, Iterator[int]] = defaultdict(partial(itertools.count, 1))
+        return {job.id: next(places[self._board.todo.group_of(job.queue)]) for job in jobs}
 
     # -- all -----------------------------------------------------------------------------------------------------
 
@@ -136,7 +146,8 @@ class Look:
             "counts": taken.counts,
             "paused": taken.paused,
             "paused_queues": _pauses(taken.paused_queues),
-            "todo": self._summaries(taken.todo),
+            # As they stood when it was taken: in a flood they have long gone on.
+            "todo": self._seen(self._at(taken.todo, self._ranks(taken.todo))),
             "scheduled": self._summaries(taken.scheduled),
             "running": self._summaries(taken.running),
             "finished": self._summaries(taken.finished),
@@ -226,7 +237,7 @@ class Look:
         consumers = self._groups[group]
         if everything or queue in queues or not consumers:
             return 60
-        mean = self._pace.mean(*self._moment()[group])
+        mean = self._outlooks()[group].mean
         if mean is None:
             return 5 if finished else 60
         return max(1, min(60, math.ceil(mean / consumers)))
@@ -247,7 +258,10 @@ class Look:
         ]
 
     def _summaries(self, jobs: Iterable[Job]) -> list[dict[str, Any]]:
-        return [job_summary(job, self._secret(job.kind)) for job in self.at_all(jobs)]
+        return self._seen(self.at_all(jobs))
+
+    def _seen(self, jobs: Iterable[Job]) -> list[dict[str, Any]]:
+        return [job_summary(job, self._secret(job.kind)) for job in jobs]
 
     def _secret(self, kind: str) -> Collection[str]:
         handler = self._handlers.get(kind)

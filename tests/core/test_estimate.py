@@ -15,22 +15,23 @@ def _pace(*measured: tuple[str, float]) -> Pace:
 def test_nothing_measured_nothing_estimated() -> None:
     """Where a kind that waits was never measured, or nobody would run it, there is no estimate."""
     assert Pace().mean({"echo": 1}) is None
-    assert Pace().starts_in(2, 1, {"echo": 2}, []) is None
-    assert _pace(("echo", 1.0)).starts_in(1, 0, {"echo": 1}, []) is None
+    assert Pace().outlook(1, {"echo": 2}, []).starts_in(2) is None
+    assert _pace(("echo", 1.0)).outlook(0, {"echo": 1}, []).starts_in(1) is None
 
 
 def test_a_free_consumer_takes_it_at_once() -> None:
     """As many as there are free consumers start now, whatever is known."""
-    assert [0.0, 0.0] == [Pace().starts_in(position, 3, {"echo": 2}, [("nap", 1.0)]) for position in (1, 2)]
+    assert [0.0, 0.0] == [Pace().outlook(3, {"echo": 2}, [("nap", 1.0)]).starts_in(position) for position in (1, 2)]
 
 
 def test_behind_what_runs_and_what_waits() -> None:
     """It starts when what runs has ended, and what waits before it has run, shared among the consumers."""
     pace = _pace(("echo", 2.0))
 
-    assert [1.5, 3.5, 9.5] == [pace.starts_in(position, 1, {"echo": 9}, [("echo", 0.5)]) for position in (1, 2, 5)]
-    assert 4.5 == pace.starts_in(4, 2, {"echo": 9}, [("echo", 0.5), ("echo", 0.5)])
-    assert 0.0 == pace.starts_in(1, 1, {"echo": 1}, [("echo", 7.0)])
+    outlook = pace.outlook(1, {"echo": 9}, [("echo", 0.5)])
+    assert [1.5, 3.5, 9.5] == [outlook.starts_in(position) for position in (1, 2, 5)]
+    assert 4.5 == pace.outlook(2, {"echo": 9}, [("echo", 0.5), ("echo", 0.5)]).starts_in(4)
+    assert 0.0 == pace.outlook(1, {"echo": 1}, [("echo", 7.0)]).starts_in(1)
 
 
 def test_kinds_are_weighted_by_what_waits() -> None:
@@ -43,7 +44,7 @@ def test_kinds_are_weighted_by_what_waits() -> None:
 def test_a_kind_that_has_not_ended_yet() -> None:
     """Of a kind that only runs so far, it is known how long it has been running: as much again is to come."""
     assert 6.0 == Pace().mean({"sleep": 3}, [("sleep", 6.0), ("sleep", 2.0)])
-    assert 12.0 == Pace().starts_in(2, 1, {"sleep": 3}, [("sleep", 6.0)])
+    assert 12.0 == Pace().outlook(1, {"sleep": 3}, [("sleep", 6.0)]).starts_in(2)
 
 
 def test_the_average_moves() -> None:

@@ -130,7 +130,7 @@ def test_frames_come_twenty_a_second(server, connect):
 
 
 def test_frames_that_cost_much_come_less_often(server, connect, monkeypatch):
-    """Each takes 20 ms of a processor here: at SHARE of its time one in 0.67 s, by LONGEST_REST one in 0.5 s."""
+    """Each takes 20 ms of a processor here: at SHARE of its time one a second, by LONGEST_REST one in 0.5 s."""
     changes = Engine.changes
 
     def costly(engine, since):

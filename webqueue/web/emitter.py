@@ -21,7 +21,7 @@ from webqueue.web.wire import Wire
 
 PERIOD: Final = 0.05
 """Seconds between two frames to one client, at least."""
-SHARE: Final = 0.03
+SHARE: Final = 0.02
 """Of one processor's time the emitter takes no more: in a flood frames come less often, but the consumers go on."""
 LONGEST_REST: Final = 0.5
 """... but after so many seconds, whatever the frame costs."""
