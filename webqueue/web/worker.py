@@ -237,9 +237,18 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def _wait_for_request(self, connection: Connection, kept: bool = False) -> None:
         waiting = self.idle if kept and not connection.buffer else self.arriving
         waiting.add(connection, connection.since)
-        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._on_readable, connection))
+        self._watch(connection, selectors.EVENT_READ, self._on_readable)
 
-    def _on_readable(self, connection: Connection, _sock: Any) -> None:
+    def _watch(self, connection: Connection, events: int, call: Callable[[Connection], None]) -> None:
+        """Let the main loop *call* when there are *events*, until it is unregistered."""
+
+        def on_event(sock: Socket) -> None:
+            if sock.fileno() >= 0:  # else it was cut in this very round, to make room
+                call(connection)
+
+        self.poller.register(connection.sock, events, on_event)
+
+    def _on_readable(self, connection: Connection) -> None:
         try:
             data = connection.sock.recv(READ)
         except BlockingIOError:
@@ -310,13 +319,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             return
         self.unsent += connection.sock.unsent
         self.answering.add(connection)
-        self.poller.register(connection.sock, selectors.EVENT_WRITE, partial(self._on_writable, connection))
+        self._watch(connection, selectors.EVENT_WRITE, self._on_writable)
         while self.unsent > MOST_UNSENT and len(self.answering) > 1:
             self._cut_reader()
 
-    def _on_writable(self, connection: Connection, _sock: Any) -> None:
-        if connection not in self.answering:
-            return  # it was cut in this very round
+    def _on_writable(self, connection: Connection) -> None:
         try:
             self.unsent -= connection.sock.send_on()
         except OSError:
@@ -349,13 +356,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         try:
             connection.sock.setblocking(False)
             connection.sock.shutdown(socket.SHUT_WR)
-            self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._on_rest, connection))
+            self._watch(connection, selectors.EVENT_READ, self._on_rest)
         except (OSError, ValueError):
             self._forget(connection)
         else:
             self.closing.add(connection)
 
-    def _on_rest(self, connection: Connection, _sock: Any) -> None:
+    def _on_rest(self, connection: Connection) -> None:
         try:
             over = not connection.sock.recv(READ)
         except BlockingIOError:
