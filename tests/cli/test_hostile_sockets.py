@@ -216,6 +216,16 @@ def test_above_the_cap_who_is_there_goes_on(full_server: Server) -> None:
     assert [True] * (CAP - 1) == answered
 
 
+def test_who_has_left_and_goes_on_is_refused(server: Server) -> None:
+    """Also while its end is still on its way: engine.io looks for it in vain then, and raises."""
+    with undisturbed(server):
+        clients = [Poller(server) for _ in range(20)]
+        posts = [client.post(b"1") for client in clients for _ in range(3)]
+        statuses = {post.status() for post in posts}
+
+    assert {200, 400} == statuses
+
+
 def _polls(client: Poller) -> Callable[[], object]:
     return client.poll
 

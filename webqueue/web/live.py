@@ -22,7 +22,7 @@ from webqueue.web.guard import SOCKET_BYTES
 from webqueue.web.incoming import loaded
 from webqueue.web.polling import Polling
 from webqueue.web.schemas import JobRef, PauseBody, ResumeBody
-from webqueue.web.seats import SEAT
+from webqueue.web.seats import SEAT, Environ, StartResponse
 from webqueue.web.wire import NAMESPACE, Wire
 
 Ack = dict[str, Any]
@@ -47,7 +47,7 @@ class Live:
         self._after: dict[str, list[Callable[[], None]]] = {}  # by socket, likewise
         server = _server(app, engine, prefix)
         self._server = server
-        self.wsgi: Any = app.wsgi_app
+        self._sockets: Any = app.wsgi_app
         self._wire = Wire(server)
         self._emitter = Emitter(engine, self._wire)
         server.on("connect", self._connect, namespace=NAMESPACE)
@@ -59,6 +59,13 @@ class Live:
         """How many sockets hold threads."""
         eio = self._server.eio
         return sum(not one.closed for one in list(eio.sockets.values())) + sockets.lingering(eio)
+
+    def wsgi(self, environ: Environ, start_response: StartResponse) -> Any:
+        """A request of Socket.IO. Raises BadRequest where its socket ends while engine.io looks for it in its table."""
+        try:
+            return self._sockets(environ, start_response)
+        except KeyError:
+            raise BadRequest("This socket has ended.") from None
 
     def close(self) -> None:
         """End all connections."""
