@@ -124,6 +124,7 @@ ATTACKS: dict[str, Callable[[Server], float]] = {
     "2,000 times what is no frame": _garbage(None),
     "2,000 packets of garbage, polled": _polled(b"\x1e".join([b"deadbeef" * 20] * 2_000)),
     "200 packets of no type, polled": _polled(b"\x1e".join([b"6"] * 200)),
+    "a push that is no UTF-8, polled": _polled(b'40/queue,\x1e42/queue,["push_job",{"kind":"\xff"}]'),
     "JSON that grows forty times, polled": _polled(b"4[" + b"[]," * 160_000 + b"0]"),
 }
 

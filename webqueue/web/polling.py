@@ -49,7 +49,7 @@ class Polling:
         try:
             for text in self._texts(environ):
                 self._socket.receive(Packet(encoded_packet=text))
-        except UnknownPacketError:
+        except (UnicodeDecodeError, UnknownPacketError):
             self._refuse()
         finally:
             self._posts.release()
@@ -60,7 +60,7 @@ class Polling:
 
     def _texts(self, environ: dict[str, Any]) -> list[str]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        texts = body.decode("utf-8", "replace").split(_BETWEEN, MOST_PACKETS)
+        texts = body.decode().split(_BETWEEN, MOST_PACKETS)
         if len(texts) > MOST_PACKETS or not all(map(FROM_CLIENT.match, texts)):
             self._refuse()
         return list(texts)
