@@ -3,6 +3,7 @@
 import io
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -62,6 +63,28 @@ def test_what_is_not_read_is_kept(pair: tuple[Socket, socket.socket]) -> None:
         server.send_on()
 
     assert b"head" + LARGE == reader.data()
+
+
+class Answer(bytearray):
+    """One that can be watched."""
+
+
+def test_what_was_read_is_given_back(pair: tuple[Socket, socket.socket]) -> None:
+    """Who reads all but a little holds only that: so much is counted as well."""
+    server, client = pair
+    answer = Answer(LARGE)
+    held = weakref.ref(answer)
+    server.sendall(answer)
+    del answer
+
+    reader = Reader(client, len(LARGE))
+    while server.unsent > len(LARGE) // 4:
+        server.send_on()
+    assert held() is None
+
+    while server.unsent:
+        server.send_on()
+    assert LARGE == reader.data()
 
 
 def test_a_stream_waits_for_its_reader(pair: tuple[Socket, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:

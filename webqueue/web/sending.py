@@ -68,9 +68,13 @@ class Socket(socket.socket):
         with contextlib.suppress(BlockingIOError):
             sent = self.send(self._pieces[0])
         self.unsent -= sent
-        self._pieces[0] = self._pieces[0][sent:]
-        if not self._pieces[0]:
+        rest = self._pieces[0][sent:]
+        if not rest:
             self._pieces.popleft()
+        elif 2 * len(rest) < memoryview(rest.obj).nbytes:
+            self._pieces[0] = memoryview(bytes(rest))  # else its last byte would hold all of it
+        else:
+            self._pieces[0] = rest
         return sent
 
     def drop(self) -> None:
