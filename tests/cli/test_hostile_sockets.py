@@ -11,7 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import MIB, QUICK, TEXT, Poller, Raw, Witness, forget_peak, frame, peak, resident, rested, threads
+from tests.hostile import (
+    MIB,
+    QUICK,
+    TEXT,
+    Plain,
+    Poller,
+    Raw,
+    Witness,
+    forget_peak,
+    frame,
+    peak,
+    resident,
+    rested,
+    threads,
+)
 from tests.servers import PATIENCE, Server
 
 INTERVAL, TIMEOUT = 1.0, 5.0
@@ -224,6 +238,24 @@ def test_who_has_left_and_goes_on_is_refused(server: Server) -> None:
         statuses = {post.status() for post in posts}
 
     assert {200, 400} == statuses
+
+
+@pytest.mark.parametrize("missing", ["Connection", "Sec-WebSocket-Version", "Sec-WebSocket-Key"])
+@pytest.mark.parametrize("joined", [False, True])
+def test_half_a_handshake_is_refused(server: Server, missing: str, joined: bool) -> None:
+    """As any bad request, whether it comes first or from one that polls."""
+    fields = {
+        "Upgrade": "websocket",
+        "Connection": "keep-alive, Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "A" * 22 + "==",
+    }
+    headers = [f"{name}: {value}" for name, value in fields.items() if name != missing]
+    with undisturbed(server):
+        path = f"/socket.io/?EIO=4&transport=websocket{f'&sid={Poller(server).sid}' if joined else ''}"
+        status, answered, _ = Plain(server, "GET", path, b"", *headers).answer()
+
+    assert (400, "application/problem+json") == (status, answered["content-type"])
 
 
 def _polls(client: Poller) -> Callable[[], object]:

@@ -61,7 +61,11 @@ class Live:
         return sum(not one.closed for one in list(eio.sockets.values())) + sockets.lingering(eio)
 
     def wsgi(self, environ: Environ, start_response: StartResponse) -> Any:
-        """A request of Socket.IO. Raises BadRequest where its socket ends while engine.io looks for it in its table."""
+        """A request of Socket.IO. Raises BadRequest where it asks for a WebSocket but is no handshake, and where its
+        socket ends while engine.io looks for it in its table.
+        """
+        if sockets.is_no_handshake(environ):
+            raise BadRequest("This is no WebSocket handshake.")
         try:
             return self._sockets(environ, start_response)
         except KeyError:

@@ -79,6 +79,11 @@ def close_all() -> None:
         one.close()
 
 
+def is_no_handshake(environ: dict[str, Any]) -> bool:
+    """Whether a request asks for a WebSocket as none may: engine.io would answer it with what is no answer."""
+    return environ.get("HTTP_UPGRADE", "").lower() == "websocket" and _answer(environ) is None
+
+
 class Heart:
     """Sends one socket its pings, in a thread that sleeps in between, and ends with the socket."""
 
@@ -185,7 +190,7 @@ class WebSocket:
         accept = _answer(environ)
         if sock is None or accept is None:
             start_response("400 Bad Request", [("Content-Type", "text/plain"), ("X-Content-Type-Options", "nosniff")])
-            return [b"This is no WebSocket handshake."]
+            return (b"This is no WebSocket handshake.",)  # what is a list engine.io takes for packets
         self._open(sock, accept)
         try:
             self._handler(self)
@@ -329,12 +334,13 @@ def _frame(opcode: int, payload: bytes) -> bytes:
 
 
 def _answer(environ: dict[str, Any]) -> str | None:
-    """The answer to the client's key (RFC 6455, 4.2.2); None when this is no handshake."""
+    """The answer to the client's key (RFC 6455, 4.2.2); None when this is no handshake (4.2.1)."""
     key = str(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")).encode("latin-1", "replace")
     try:
         fits = len(base64.b64decode(key, validate=True)) == 16
     except binascii.Error:
         fits = False
+    fits &= "upgrade" in [word.strip() for word in environ.get("HTTP_CONNECTION", "").lower().split(",")]
     if not fits or environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13" or environ.get("REQUEST_METHOD") != "GET":
         return None
     return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest()).decode()
