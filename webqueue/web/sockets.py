@@ -72,11 +72,12 @@ def lingering(server: Any) -> int:
 
 
 def close_all() -> None:
-    """End every WebSocket of this process: their threads return soon after."""
+    """End every WebSocket of this process, within GOODBYE: their threads return soon after."""
     with _open_lock:
         sockets = list(_open)
+    end = time.monotonic() + GOODBYE
     for one in sockets:
-        one.close()
+        one.close(max(0.0, end - time.monotonic()))
 
 
 def is_no_handshake(environ: dict[str, Any]) -> bool:
@@ -222,9 +223,9 @@ class WebSocket:
         """Whether it is one of *server* whose engine.io socket has been closed."""
         return self._server is server and bool(getattr(getattr(self._handler, "__self__", None), "closed", False))
 
-    def close(self) -> None:
-        """Say goodbye, if that does not take long, and end the connection. Twice is fine."""
-        self._leave_with(1000)
+    def close(self, within: float = GOODBYE) -> None:
+        """Say goodbye, if that can begin *within* so many seconds, and end the connection. Twice is fine."""
+        self._leave_with(1000, within)
 
     def _open(self, sock: socket.socket, accept: str) -> None:
         self._peer = sock  # under the names _sock and socket engine.io would look for it, and set its own timeout
@@ -289,10 +290,10 @@ class WebSocket:
         else:
             self._messages.append(bytes(message) if isinstance(message, bytearray) else message)
 
-    def _leave_with(self, code: int) -> None:
+    def _leave_with(self, code: int, within: float = GOODBYE) -> None:
         if self._ended:
             return
-        if self._sending.acquire(timeout=GOODBYE):
+        if self._sending.acquire(timeout=within):
             try:
                 self._say_goodbye(code)
             finally:
