@@ -41,7 +41,7 @@ class Settings:
     )
     max_sockets: int = _setting(100, "sockets at a time; a further handshake gets `503`", at_least=1)
     http_threads: int = _setting(
-        32, "threads of `webqueue run` that answer requests, beside one for each socket", at_least=4
+        32, "threads of `webqueue run` that answer requests, beside those of sockets and of lists that wait", at_least=4
     )
     ping_interval: float = _setting(25.0, "seconds between two pings to a Socket.IO client", at_least=0.1)
     ping_timeout: float = _setting(
