@@ -3,7 +3,10 @@
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.stores.kit import PATIENCE, Bench
+from webqueue.errors import WebqueueError
 from webqueue.job import Rejection
 from webqueue.stores.refusals import Refusals
 from webqueue.stores.tables import KEPT_REJECTIONS
@@ -48,3 +51,20 @@ def test_a_refusal_waits_for_no_disk(tmp_path: Path) -> None:
 
     assert 1 == waiting
     assert (3 * KEPT_REJECTIONS, 3 * KEPT_REJECTIONS) == (newest.id, total)
+
+
+def test_a_change_that_cant_be_stored_costs_no_refusal(tmp_path: Path) -> None:
+    """The batch is written one by one then: what was refused is kept and counted all the same."""
+    bench = Bench(tmp_path)
+    with bench.in_one_batch() as ask:
+        for id in (1, 2):
+            bench.store.reject(rejection(id))
+        unstorable = ask(bench.store.pause, "x", "\ud800")
+    with pytest.raises(WebqueueError, match="can't be stored"):
+        unstorable.result(PATIENCE)
+    bench.settle()
+    kept, total = bench.store.read_rejections(None, 9).items, bench.store.board.totals.rejected
+    bench.close()
+
+    assert [2, 1] == [one.id for one in kept]
+    assert 2 == total

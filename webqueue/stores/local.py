@@ -432,10 +432,17 @@ class LocalStore(Store):
     def reject(self, rejection: Rejection) -> None:
         """See Store."""
         if self._refusals.add(rejection):
-            self._journal.tell(self._write_refusals)
+            self._journal.tell(self._refusing())
 
-    def _write_refusals(self, batch: Batch) -> None:
-        batch.rejections, batch.rejected = self._refusals.take()
+    def _refusing(self) -> Callable[[Batch], None]:
+        taken: list[tuple[list[Rejection], int]] = []
+
+        def decide(batch: Batch) -> None:
+            if not taken:  # else the batch is decided anew, as something else in it can't be stored
+                taken.append(self._refusals.take())
+            batch.rejections, batch.rejected = taken[0]
+
+        return decide
 
     def next_rejection(self) -> int:
         """A new rejection's id."""
