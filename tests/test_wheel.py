@@ -83,7 +83,8 @@ def test_the_wheel_holds_all_that_runs_and_nothing_else(built: tuple[Path, Path]
     files = [
         path for folder in ("webqueue", "templates", "static") for path in (ROOT / folder).rglob("*") if path.is_file()
     ]
-    wanted = {str(path.relative_to(ROOT)) for path in files if path.suffix != ".pyc"} - {"static/screenshot.png", "static/moving.gif"}
+    pictures = {"static/screenshot.png", "static/moving.gif"}
+    wanted = {str(path.relative_to(ROOT)) for path in files if path.suffix != ".pyc"} - pictures
 
     assert {name if name.startswith("webqueue/") else f"webqueue/{name}" for name in wanted} == names
 
