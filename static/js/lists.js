@@ -13,30 +13,34 @@ export class List {
     Object.assign(this, { root, rows, total, template });
     this.body = root.querySelector("tbody");
     this.fill = template === "job-row" ? fillJob : fillRejection;
+    this.held = part(root, "held");
+    this.more = part(root, "more");
     this.hand = new Hand(this.body, redraw);
-    this.drawn = false;
+    this.drawn = null; // the items that the rows show, each in its place; null where the hand held them
+    this.begun = false;
   }
 
   render(state) {
     const items = this.rows(state);
     const waiting = List.still || this.hand.holds ? this.#refresh(state, items) : this.#redraw(items);
-    const held = part(this.root, "held");
-    held.hidden = !waiting && !List.still;
-    setText(held, `Paused${waiting ? `, ${number(waiting)} ${waiting === 1 ? "update" : "updates"}` : ""}`);
+    this.held.hidden = !waiting && !List.still;
+    setText(this.held, `Paused${waiting ? `, ${number(waiting)} ${waiting === 1 ? "update" : "updates"}` : ""}`);
     const beyond = Math.max(0, this.total(state) - items.length);
-    const more = part(this.root, "more");
-    more.hidden = !beyond;
-    setText(more, `+${number(beyond)} more`);
+    this.more.hidden = !beyond;
+    setText(this.more, `+${number(beyond)} more`);
   }
 
   #redraw(items) {
-    reconcile(this.body, items, this.template, this.fill, !this.drawn);
-    this.drawn = true;
+    if (this.drawn && alike(items, this.drawn)) return 0;
+    reconcile(this.body, items, this.template, this.fill, !this.begun);
+    this.drawn = items;
+    this.begun = true;
     return 0;
   }
 
   // Only what the rows say changes, not which they are. Returns how many rows would come, go or move.
   #refresh(state, items) {
+    this.drawn = null;
     const places = new Map(items.map((item, index) => [item.id, index]));
     let waiting = items.length;
     let last = -1;
@@ -53,6 +57,8 @@ export class List {
     return waiting;
   }
 }
+
+const alike = (items, others) => items.length === others.length && items.every((item, index) => item === others[index]);
 
 // Whether somebody's hand is on the rows: a pointer, the keyboard, or a row that is selected.
 class Hand {

@@ -14,15 +14,18 @@ export class State {
   jobs = new Map();
   order = []; // ids of the todo jobs known to stand at the head, next first
   rejections = [];
+  #ordered = new Map(); // by state its jobs in order, until one of them changes
 
   // Begins anew from the server's full picture. Returns whether the server was restarted in between.
   snapshot(body) {
     const restarted = this.epoch !== null && body.epoch !== this.epoch;
     const all = [...body.todo, ...body.scheduled, ...body.running, ...body.finished];
-    this.jobs = new Map(all.map((job) => [job.id, job]));
+    this.jobs = new Map(all.map((job) => [job.id, same(this.jobs.get(job.id), job)]));
     this.order = body.todo.map((job) => job.id);
+    this.#ordered.clear();
+    const refused = new Map(this.rejections.map((one) => [one.id, one]));
     this.rejections = [];
-    this.#refuse(body.rejections);
+    this.#refuse(body.rejections.map((one) => same(refused.get(one.id), one)));
     this.#stand(body);
     this.warn(body);
     return restarted;
@@ -53,21 +56,20 @@ export class State {
     const known = this.jobs.get(job.id);
     if (known && known.revision > job.revision) return;
     if (job.state !== "todo" && known?.state === "todo") this.order = this.order.filter((id) => id !== job.id);
-    if (job.state !== "todo" || this.#enqueue(job, known, whole)) this.jobs.set(job.id, job);
-    else this.jobs.delete(job.id);
+    if (job.state !== "todo" || this.#enqueue(job, known, whole)) this.#put(job.id, job);
+    else this.#put(job.id);
   }
 
   progress(news) {
     for (const [id, progress] of Object.entries(news)) {
       const job = this.jobs.get(Number(id));
-      if (job?.state === "running") this.jobs.set(job.id, { ...job, progress });
+      if (job?.state === "running") this.#put(job.id, { ...job, progress });
     }
   }
 
   // The rows of one list, in order, at most 100.
   list(state) {
-    if (state === "todo") return this.order.slice(0, SHOWN).map((id) => this.jobs.get(id));
-    return this.#of(state).sort(ORDER[state]).slice(0, SHOWN);
+    return this.#of(state).slice(0, SHOWN);
   }
 
   // How many pushes were refused since the store was made: their ids are counted from 1.
@@ -81,8 +83,23 @@ export class State {
     return low(this.order.length, "todo") || low(this.#of("scheduled").length, "scheduled");
   }
 
+  // All that are known of one state, in order; sorted once between two changes of them, as often as it is asked for.
   #of(state) {
-    return [...this.jobs.values()].filter((job) => job.state === state);
+    if (!this.#ordered.has(state)) this.#ordered.set(state, this.#sorted(state));
+    return this.#ordered.get(state);
+  }
+
+  #sorted(state) {
+    if (state === "todo") return this.order.map((id) => this.jobs.get(id));
+    return [...this.jobs.values()].filter((job) => job.state === state).sort(ORDER[state]);
+  }
+
+  // Notes a job, or that it is known no longer.
+  #put(id, job) {
+    this.#ordered.delete(this.jobs.get(id)?.state);
+    this.#ordered.delete(job?.state);
+    if (job) this.jobs.set(id, job);
+    else this.jobs.delete(id);
   }
 
   // To the tail of its priority, or back to where it stood; behind a gap (jobs never told) it is only counted: false.
@@ -102,15 +119,15 @@ export class State {
 
   #forget(id) {
     this.order = this.order.filter((other) => other !== id);
-    this.jobs.delete(id);
+    this.#put(id);
   }
 
   // Keeps what is known within bounds, whatever comes: the first of each list.
   #letGo() {
-    for (const id of this.order.splice(SLACK)) this.jobs.delete(id);
+    for (const id of this.order.splice(SLACK)) this.#put(id);
     for (const state of BOUNDED) {
       const held = this.#of(state);
-      if (held.length > SLACK) for (const job of held.sort(ORDER[state]).slice(SHOWN)) this.jobs.delete(job.id);
+      if (held.length > SLACK) for (const job of held.slice(SHOWN)) this.#put(job.id);
     }
   }
 
@@ -123,6 +140,8 @@ export class State {
   }
 }
 
+// What is known, where what is told of it is the same: then its row need not be filled in again.
+const same = (known, told) => (known?.revision === told.revision && JSON.stringify(known) === JSON.stringify(told) ? known : told);
 const byPosition = (a, b) => (a.position ?? 0) - (b.position ?? 0) || a.id - b.id;
 const NEVER = "9"; // sorts behind every time: who waits for other jobs has none
 const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0); // not localeCompare: ISO times need none of it, and it is slow

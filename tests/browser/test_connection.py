@@ -219,3 +219,25 @@ def test_the_newest_revision_wins_and_gaps_are_found(site: Site, page: Page) -> 
     visit(page, site)
     said = page.evaluate(RULES, f"{site.url}/static/js/state.js")
     assert said == [False, False, 5, True, [2], [1], True, [3, 2], [1], True, [3], 8]
+
+
+AGAIN = """async (url) => {
+  const { State } = await import(url);
+  const job = (id, more = {}) => ({ id, state: "todo", revision: 1, priority: 0, position: id, ...more });
+  const told = (todo) => ({
+    epoch: "e", seq: 1, counts: {}, paused: false, todo, scheduled: [], running: [], finished: [],
+    rejections: [{ id: 1, errors: { a: ["b"] } }],
+  });
+  const state = new State();
+  const known = () => [...state.list("todo"), ...state.rejections];
+  state.snapshot(told([job(1), job(2), job(3)]));
+  const before = known();
+  state.snapshot(told([job(1), job(2, { position: 1 }), job(3, { revision: 2 })]));
+  return known().map((one, index) => one === before[index]);
+}"""
+
+
+def test_what_a_second_snapshot_tells_again_is_kept(site: Site, page: Page) -> None:
+    """A row whose job is the same, place and all, is not filled in again; nor is a refusal."""
+    visit(page, site)
+    assert [True, False, False, True] == page.evaluate(AGAIN, f"{site.url}/static/js/state.js")
