@@ -61,7 +61,7 @@ const busy = new Set(); // buttons whose deed is not over; not disabled, which w
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-do]");
   const deed = button && DEEDS[button.dataset.do];
-  if (!deed || busy.has(button)) return;
+  if (!deed || busy.has(button) || event.detail > 1) return; // a double click's second is not meant for what has come there since
   busy.add(button);
   try {
     await deed(button, event);

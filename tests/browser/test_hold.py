@@ -106,3 +106,39 @@ def test_an_update_is_counted_once(site: Site, page: Page) -> None:
     site.engine.forget(90)
     expect(count(page, "done")).to_have_text("101")
     held(page, "done", "Paused, 2 updates")
+
+
+def test_a_double_click_is_for_one_job(site: Site, page: Page) -> None:
+    """The next row comes up between the two clicks: it is left alone."""
+    site.engine.pause()
+    first, second, third = (site.push("echo", n=n) for n in (1, 2, 3))
+    visit(page, site)
+    expect(page.locator("#todo tbody tr")).to_have_count(3)
+    row(page, "todo", first).hover()
+    button = row(page, "todo", first).get_by_role("button", name="cancel").bounding_box()
+    assert button
+    x, y = button["x"] + button["width"] / 2, button["y"] + button["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down(click_count=1)
+    page.mouse.up(click_count=1)
+    free(page, "todo", 2)
+    expect(row(page, "todo", second).get_by_role("button", name="cancel")).to_be_visible()
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    states = [site.call("GET", f"/jobs/{id}")[1]["state"] for id in (first, second, third)]
+    assert ["cancelled", "todo", "todo"] == states
+
+
+def test_no_other_button_comes_under_the_hand_when_a_job_is_due(site: Site, page: Page) -> None:
+    """Who means to run it now does not cancel it."""
+    site.engine.pause()
+    _, job = site.call("POST", "/push-job", {"kind": "echo", "payload": {}, "delay": 3600})
+    visit(page, site, "/#scheduled")
+    line = row(page, "scheduled", job["id"])
+    line.hover()
+    before = line.get_by_role("button", name="cancel").bounding_box()
+    site.call("POST", f"/jobs/{job['id']}/run")
+    expect(line).to_have_attribute("data-state", "todo")
+    expect(line.get_by_role("button", name="run now")).to_be_hidden()
+    assert before == line.get_by_role("button", name="cancel").bounding_box()

@@ -6,10 +6,6 @@ import { number, span } from "../words.js";
 const AGED = new Set(["reconnecting", "offline", "disconnected"]);
 const STALE = new Set([...AGED, "resyncing"]);
 
-function words({ word, age }) {
-  return AGED.has(word) ? `${word} · last heard ${span(age)} ago` : word;
-}
-
 function title(state, { word, restarted }) {
   if (word !== "connected") return `(${word}) webqueue`;
   const { running = 0, todo = 0 } = state.counts;
@@ -27,7 +23,9 @@ export function renderConnection(state, live) {
   const { dataset } = document.body;
   if (dataset.connection !== word) dataset.connection = word;
   document.body.toggleAttribute("data-away", STALE.has(word));
-  setText(part(document.getElementById("connection"), "words"), words(live));
+  const line = document.getElementById("connection");
+  setText(part(line, "words"), word);
+  setText(part(line, "age"), AGED.has(word) ? ` · last heard ${span(live.age)} ago` : "");
   const wanted = title(state, live);
   if (document.title !== wanted) document.title = wanted;
   setIcon(icon(state, live));
