@@ -88,12 +88,13 @@ const ALLOWED = {
 
 export const allows = (state, verb) => ALLOWED[verb].includes(state);
 
-// Shows those buttons whose action the state allows; who stands on one that goes stands on the row's link.
+// Shows those buttons whose action the state allows; who stands on one that goes stands on the job's link, or its heading.
 export function toggleActions(root, state) {
+  const focused = document.activeElement; // asked for first: what is hidden has no focus
   for (const button of root.querySelectorAll("[data-do]")) {
     if (!(button.dataset.do in ALLOWED)) continue;
     button.hidden = !allows(state, button.dataset.do);
-    if (button.hidden && button === document.activeElement) part(root, "link")?.focus();
+    if (button.hidden && button === focused) (part(root, "link") ?? root.querySelector("h1")).focus({ preventScroll: true });
   }
 }
 

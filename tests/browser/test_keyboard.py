@@ -228,3 +228,25 @@ def test_slash_goes_to_the_search_field(site: Site, page: Page) -> None:
     press(page, "/")
     expect(page.get_by_role("searchbox")).to_be_focused()
     expect(page.get_by_role("searchbox")).to_have_value("")
+
+
+def test_the_focus_stays_where_one_button_takes_the_others_place(site: Site, page: Page) -> None:
+    """Pause and resume take turns, in the bar and in the banner; a job's page that loses its button has its heading."""
+    visit(page, site)
+    pause, resume = (page.locator(f'.bar [data-do="{name}"]') for name in ("pause", "resume"))
+    pause.focus()
+    press(page, "Enter")
+    expect(resume).to_be_focused()
+    press(page, "Enter")
+    expect(pause).to_be_focused()
+    press(page, "Enter")
+    expect(resume).to_be_focused()
+    page.locator('[data-do="resume-all"]').focus()
+    press(page, "Enter")
+    expect(pause).to_be_focused()
+    site.engine.pause()
+    visit(page, site, f"/jobs/{site.push('echo')}")
+    page.get_by_role("button", name="cancel").focus()
+    press(page, "Enter")
+    expect(page.locator(".state")).to_have_text("cancelled")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()

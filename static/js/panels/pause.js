@@ -5,6 +5,7 @@ import { call } from "../api.js";
 import { clock, tell } from "../clock.js";
 import { clone, part, setText } from "../page.js";
 
+const OURS = '[data-do="pause"], [data-do="resume"], [data-do="resume-all"]';
 let pausedQueues = [];
 let pauses = []; // as they were told last
 let asked = ""; // for which pauses
@@ -48,6 +49,7 @@ async function ask(root, state) {
 }
 
 export function renderPause(root, state) {
+  const focused = document.activeElement; // asked for first: what is hidden has no focus
   const queues = Object.entries(state.pausedQueues);
   const held = state.paused || queues.length > 0;
   pausedQueues = queues.map(([queue]) => queue);
@@ -59,6 +61,7 @@ export function renderPause(root, state) {
   });
   for (const button of document.querySelectorAll('[data-do="pause"]')) button.hidden = state.paused;
   for (const button of document.querySelectorAll('[data-do="resume"]')) button.hidden = !state.paused;
+  if (focused.matches(OURS) && !focused.checkVisibility()) document.querySelector(`[data-do="${state.paused ? "resume" : "pause"}"]`).focus();
 }
 
 act({
