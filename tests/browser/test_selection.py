@@ -236,3 +236,46 @@ def test_axe_finds_nothing(site: Site, page: Page) -> None:
     pick(page, "failed", three)
     assert NONE == faults(page)
     assert page.evaluate(OVERFLOW) <= 0
+
+
+def test_what_was_ticked_before_the_script_came_is_selected(site: Site, page: Page) -> None:
+    """The boxes stand in the page as it is loaded; the script may be slow."""
+    site.engine.pause()
+    one = site.push("echo")
+    late: list[Route] = []
+    page.route("**/js/main.js*", lambda route: late.append(route))
+    page.goto(site.url, wait_until="commit")
+    pick(page, "todo", one)
+    expect(bar(page)).to_be_hidden()
+    late[0].continue_()
+    expect(bar(page).locator(".count")).to_have_text("1 selected")
+    bar(page).get_by_role("button", name="cancel").click()
+    expect(page.locator("#said")).to_contain_text("1 cancelled")
+
+
+def test_the_focus_goes_to_the_list_in_sight(site: Site, page: Page) -> None:
+    """Where the tab that was picked from is hidden by now."""
+    (job,) = failed(site, page, 1)
+    pick(page, "failed", job)
+    page.locator('#counts [data-state="cancelled"]').click()
+    bar(page).get_by_role("button", name="clear").focus()
+    page.keyboard.press("Enter")
+    expect(bar(page)).to_be_hidden()
+    expect(page.locator("#cancelled .scroll")).to_be_focused()
+
+
+def test_the_note_of_a_restart_leaves_the_bar_free(site: Site, page: Page) -> None:
+    """Both stand at the foot, at any width: one above the other."""
+    (job,) = failed(site, page, 1)
+    pick(page, "failed", job)
+    site.stop()
+    site.start()
+    note = page.locator("#restarted p")
+    expect(note).to_be_visible()
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 740})
+        above, below = bar(page).bounding_box(), note.bounding_box()
+        assert above
+        assert below
+        assert above["y"] + above["height"] <= below["y"]
+    bar(page).get_by_role("button", name="clear").click()

@@ -19,11 +19,12 @@ let home = null; // where the focus goes when the bar does
 let changed = () => {};
 
 const picks = () => [...document.querySelectorAll(".pick:checked")];
-const fitting = (verb) => picks().map((pick) => seen.get(pick)).filter(({ state }) => allows(state, verb));
+const picked = () => picks().map((pick) => seen.get(pick));
+const fitting = (jobs, verb) => jobs.filter(({ state }) => allows(state, verb));
 
-// The one state that all picked ones are in, or null, and how many jobs are in it.
-function list() {
-  const states = new Set(picks().map((pick) => seen.get(pick).state));
+// The one state that all *jobs* are in, or null, and how many there are in it.
+function list(jobs) {
+  const states = new Set(jobs.map(({ state }) => state));
   const [name] = states.size === 1 ? states : [null];
   return { name, all: counts[name] ?? 0 };
 }
@@ -35,21 +36,25 @@ function words(n, { name, all }) {
 
 function draw() {
   const focused = document.activeElement;
-  const n = picks().length;
-  const one = list();
+  const jobs = picked();
+  const n = jobs.length;
+  const one = list(jobs);
   bar.hidden = !n && !part(bar, "report").textContent;
   document.documentElement.toggleAttribute("data-picking", !bar.hidden);
   setText(part(bar, "count"), words(n, one));
   part(bar, "whole").hidden = whole || one.all <= n;
   setText(part(bar, "whole"), `select all ${number(one.all)} ${one.name}`);
-  for (const button of bar.querySelectorAll("[data-verb]")) button.hidden = !fitting(button.dataset.verb).length;
-  if (bar.contains(focused) && !focused.checkVisibility()) (bar.hidden ? home : part(bar, "clear")).focus();
+  for (const button of bar.querySelectorAll("[data-verb]")) button.hidden = !fitting(jobs, button.dataset.verb).length;
+  if (bar.contains(focused) && !focused.checkVisibility()) (bar.hidden ? place() : part(bar, "clear")).focus({ preventScroll: true });
 }
+
+// The list that was picked from, or the one in sight where that is not.
+const place = () => (home.checkVisibility() ? home : document.querySelector(`#${document.body.dataset.view} .scroll`));
 
 async function perform(button) {
   const { verb } = button.dataset;
-  const { name, all } = list();
-  const jobs = fitting(verb);
+  const { name, all } = list(picked());
+  const jobs = fitting(picked(), verb);
   const n = whole ? Math.min(CAP, all) : jobs.length;
   if (verb === "forget" && !(await sure(`Delete ${number(n)} ${n === 1 ? "job" : "jobs"} for good, with log and result?`))) return;
   await (whole ? toAll(verb, name, n) : toEach(verb, jobs));
@@ -77,7 +82,8 @@ function report(sentence, lost) {
 
 // These boxes are the ticked ones; what was reported before is over.
 function pick(boxes, lines = []) {
-  for (const box of picks()) box.checked = boxes.includes(box);
+  const kept = new Set(boxes);
+  for (const box of picks()) box.checked = kept.has(box);
   whole = false;
   part(bar, "report").replaceChildren(...lines);
   draw();
@@ -90,13 +96,19 @@ export function renderSelection(state) {
   if (!bar.hidden) draw();
 }
 
+function see(box) {
+  seen.set(box, { ...box.closest(".row").dataset });
+  home = box.closest(".scroll");
+}
+
 export function setUpSelection(redraw) {
   if (!bar) return;
   changed = redraw;
+  picks().forEach(see); // those that were ticked before this script came
+  pick(picks());
   document.addEventListener("change", ({ target }) => {
     if (!target.matches(".pick")) return;
-    seen.set(target, { ...target.closest(".row").dataset });
-    home = target.closest(".scroll");
+    see(target);
     pick(picks());
   });
   act({ many: perform, whole: () => { whole = true; draw(); }, "let-go": () => pick([]) });
