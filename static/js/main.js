@@ -69,8 +69,9 @@ function fillUp() {
   question.then(redraw, () => {});
 }
 
-function takeWhole(whole) {
-  if (!state.jobs.has(whole.id)) state.take({ preview: JSON.stringify(whole.payload).slice(0, 200), ...whole });
+// As a summary: what is whole has its payload with its secrets, and no preview without them.
+function takeWhole({ payload, result, history, ...job }) {
+  if (!state.jobs.has(job.id)) state.take({ ...job, preview: "" });
 }
 
 function summarise() {

@@ -111,3 +111,17 @@ def test_all_lies_under_the_prefix(prefixed: Site, page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("echo")
     expect(page.locator("#connection")).to_have_text("connected")
     assert [url for url in asked if not url.startswith(f"{prefixed.url}/")] == []
+
+
+def test_a_secret_is_not_shown_in_a_tab_that_the_page_asks_for(site: Site, page: Page) -> None:
+    """A job older than the newest hundred that are finished comes whole: its row says nothing of its payload."""
+    site.engine.pause()
+    old = site.push("sign", pin="4711")
+    site.call("POST", f"/jobs/{old}/cancel")
+    site.engine.resume()
+    site.call("POST", "/push-jobs", [{"kind": "echo", "payload": {}}] * 100)
+    visit(page, site, "/#cancelled")
+    expect(count(page, "done")).to_have_text("100")
+    page.reload()
+    expect(row(page, "cancelled", old)).to_be_visible()
+    expect(row(page, "cancelled", old)).not_to_contain_text("4711")
