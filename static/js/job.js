@@ -18,6 +18,7 @@ const root = document.getElementById("job");
 const id = Number(root.dataset.id);
 const state = new State();
 let job = null;
+let follows = false; // whether this connection has told how the job stands
 let fresh = null; // log lines told since this page follows, until it has read the stored ones
 let ahead = []; // those of the stored ones that may still be told: an event is slower than a reading
 let reading = Promise.resolve(); // one reading of the log after the other
@@ -160,17 +161,20 @@ function logLine(line) {
 
 async function follow() {
   fresh = [];
+  follows = false;
   const { status, body } = await live.ask("follow", { id });
+  follows = true;
   if (status === 200) {
     render(body);
     return readLater();
   }
   say(status === 404 ? "This job is no longer there: it was deleted, or forgotten by its age." : "The server does not let this page follow the job.", true);
+  renderConnection(state, live);
 }
 
 const live = new Live(state, {
   onChange: () => {},
-  onWord: (now) => renderConnection(state, now),
+  onWord: (now) => (now.word === "connected" && !follows) || renderConnection(state, now), // not before the job
 });
 live.socket.on("connect", () => follow().catch(() => live.socket.connected && live.resync(false))); // no answer: once more
 live.socket.on("job", (news) => {

@@ -34,6 +34,10 @@ window.WebSocket = class extends WebSocket {
     if (joined > 1) return;
     this.addEventListener("message", (event) => /^43.queue,/.test(event.data) && event.stopImmediatePropagation());
   }
+  send(data) {
+    if (/"follow"/.test(data)) document.documentElement.setAttribute("data-asked", joined);
+    super.send(data);
+  }
 };
 """
 """Over its first connection the page gets no answer to what it asks."""
@@ -43,7 +47,9 @@ def test_a_call_to_follow_that_gets_no_answer_is_made_again(site: Site, page: Pa
     """After five seconds, over another connection: the page does not stand still and say connected."""
     page.add_init_script(UNANSWERED)
     page.clock.install()
-    visit(page, site, f"/jobs/{site.push('gate')}")
+    page.goto(f"{site.url}/jobs/{site.push('gate')}")
+    expect(page.locator("html")).to_have_attribute("data-asked", "1")
+    expect(page.locator("#connection")).not_to_have_text("connected")
     page.clock.fast_forward(6_000)
     expect(page.locator("html")).to_have_attribute("data-joined", "2")
     site.gate.wait()
