@@ -1,10 +1,9 @@
-// What the template told this page: where the server lies and what this viewer may do.
+// What the template told this page: where the server lies.
 const told = document.querySelector('meta[name="webqueue"]').dataset;
 
 export const prefix = told.prefix;
 export const socketPath = told.socketPath;
 export const server = told.server;
-export const canWrite = told.canWrite === "yes";
 
 // Sets a text only where it differs, so that a selection in it and the layout survive.
 export function setText(element, text) {
