@@ -17,9 +17,9 @@ export function reconcile(list, items, template, fill, quiet) {
   items.forEach((item, index) => {
     const known = rows.get(item.id);
     const row = known ?? clone(template);
-    show(row, item, index + 1, fill, quiet || many || (known && !filled.has(known)));
     if (row === next) next = next.nextElementSibling;
     else list.insertBefore(row, next);
+    show(row, item, index + 1, fill, quiet || many || (known && !filled.has(known))); // in its place: a tint begun outside never ends
   });
 }
 

@@ -159,3 +159,12 @@ def test_nothing_moves_for_those_who_want_no_motion(site: Site, page: Page, moti
     site.gate.open()
     expect(row(page, "done", second)).to_be_visible()
     assert moves == (page.evaluate("window.moved") > 0)
+
+
+def test_the_tint_of_a_new_row_fades(site: Site, page: Page) -> None:
+    """It says that something came, and is gone."""
+    site.engine.pause()
+    visit(page, site)
+    fresh = row(page, "todo", site.push("echo"))
+    expect(fresh).to_be_visible()
+    expect(fresh).to_have_css("background-color", "rgba(0, 0, 0, 0)")
