@@ -130,7 +130,7 @@ def test_frames_come_twenty_a_second(server, connect):
 
 
 def test_frames_that_cost_much_come_less_often(server, connect, monkeypatch):
-    """Each takes 20 ms of a processor here: at SHARE of its time one a second, by LONGEST_REST one in 0.5 s."""
+    """Each takes 20 ms of a processor here: at SHARE of its time one in 0.67 s, by LONGEST_REST one in 0.5 s."""
     changes = Engine.changes
 
     def costly(engine, since):
@@ -148,6 +148,21 @@ def test_frames_that_cost_much_come_less_often(server, connect, monkeypatch):
         last = server.push()["id"]
     frames = until(client, last, "done")
     assert len(frames) <= (time.monotonic() - begun) / 0.5 + 2
+
+
+def test_in_a_flood_a_picture_of_the_whole_comes_twice_a_second(server, connect, monkeypatch):
+    """Here it is one from the first change on."""
+    monkeypatch.setattr(Engine, "changes", lambda engine, since: None)
+    client = connect(server)
+    client.next("snapshot")
+    begun = time.monotonic()
+    pushed = 0
+    while time.monotonic() - begun < 1.5:
+        pushed = server.push()["id"]
+    seen = 1
+    while client.next("snapshot")["counts"]["done"] < pushed:
+        seen += 1
+    assert seen <= (time.monotonic() - begun) / 0.5 + 2
 
 
 def test_progress_rides_along(server, connect, jobs):

@@ -21,10 +21,12 @@ from webqueue.web.wire import Wire
 
 PERIOD: Final = 0.05
 """Seconds between two frames to one client, at least."""
-SHARE: Final = 0.02
-"""Of one processor's time the emitter takes no more: in a flood frames come less often, but the consumers go on."""
+FLOOD_PERIOD: Final = 0.5
+"""... and while more changes than a frame tells: each is a whole picture then, and the consumers come first."""
+SHARE: Final = 0.03
+"""Of one processor's time the emitter takes no more: where frames cost much they come less often."""
 LONGEST_REST: Final = 0.5
-"""... but after so many seconds, whatever the frame costs."""
+"""... but after so many seconds, whatever a frame costs."""
 MOST_REJECTIONS: Final = 20
 """``job_rejected`` events a second, at most."""
 MOST_QUEUED: Final = 2 * MOST_REJECTIONS
@@ -82,6 +84,8 @@ class Emitter:
         self._followers: dict[int, dict[str, Client]] = defaultdict(dict)
         self._rejected_at: deque[float] = deque(maxlen=MOST_REJECTIONS)
         self._snapshot: Any = None
+        self._flooded = False
+        """Whether more changed since the last round than a frame tells."""
 
     # -- notes, from any thread ----------------------------------------------------------------------------------
 
@@ -152,7 +156,8 @@ class Emitter:
                 return
             if told:
                 rest = min(LONGEST_REST, (time.thread_time() - spent) / SHARE)
-                self._pause.wait(max(0.0, rest, begun + PERIOD - time.monotonic()))
+                period = FLOOD_PERIOD if self._flooded else PERIOD
+                self._pause.wait(max(0.0, rest, begun + period - time.monotonic()))
 
     def _heard(self) -> int | None:
         """The number of the change up to which everybody knows; None where nobody listens."""
@@ -183,14 +188,23 @@ class Emitter:
     def _welcome(self, now: float) -> bool:
         hearing = [client for client in self._clients.values() if client.hears_all]
         new = [client for client in hearing if client.at is None and client.slow_since is None]
-        for client in new:
-            missed = None if client.since is None else self._engine.changes(client.since)
-            client.since = None
-            event, body = ("snapshot", self._whole()) if missed is None else ("changes", missed | {"progress": {}})
-            self._send([client], event, body)
-            client.at = body["seq"]
-            client.warned = _warnings(body) if event == "snapshot" else None
+        strangers = [client for client in new if not self._catch_up_with_changes(client)]
+        if strangers:
+            whole = self._whole()
+            self._send(strangers, "snapshot", whole)
+            for client in strangers:
+                client.at, client.warned = whole["seq"], _warnings(whole)
         return bool(new)
+
+    def _catch_up_with_changes(self, client: Client) -> bool:
+        """Tell one that was away what it missed; False where it must have a snapshot."""
+        missed = None if client.since is None else self._engine.changes(client.since)
+        client.since = None
+        if missed is None:
+            return False
+        self._send([client], "changes", missed | {"progress": {}})
+        client.at, client.warned = missed["seq"], None
+        return True
 
     def _tell_changes(self, progress: dict[int, Progress], now: float) -> bool:
         further = {str(id): progress_json(one) for id, one in progress.items()}
@@ -198,10 +212,11 @@ class Emitter:
         for client in self._ready(now):
             if client.at is not None:
                 groups[client.at].append(client)
-        told = False
+        told = self._flooded = False
         for at, clients in groups.items():
             changes = self._engine.changes(at)
             if changes is None:
+                self._flooded = True
                 event, body = "snapshot", self._whole()
             elif changes["seq"] == at and not further:
                 continue
