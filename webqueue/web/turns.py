@@ -7,7 +7,7 @@ from typing import Final
 
 from werkzeug.exceptions import ServiceUnavailable
 
-MOST_LISTS: Final = 32
+MOST_LISTS: Final = 100
 """So many may be asked for at a time; all but one wait for their turn."""
 
 
