@@ -103,8 +103,8 @@ def test_uploads_that_wait_are_told_so_at_the_end(tmp_path: Path) -> None:
 
 def test_an_answer_is_whole_for_who_reads_slowly(server: Server) -> None:
     """What the kernel does not take at once is sent as it is read, also behind another answer."""
-    for _ in range(8):
-        server.push("echo", text="x" * 250_000)
+    ids = [server.push("echo", text="x" * 250_000)["id"] for _ in range(8)]
+    assert "done" == server.call("GET", f"/jobs/{ids[-1]}?wait={PATIENCE:.0f}")[1]["state"]
     expected = server.call("GET", "/jobs?limit=8")[1]
     request = b"GET /jobs?limit=8 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with socket.socket() as client:
