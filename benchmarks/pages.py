@@ -85,9 +85,10 @@ def in_turn(urls: list[str], rounds: int, measure: Callable[[str], float]) -> li
 
 
 def show(name: str, figures: list[float]) -> None:
-    """One line: ms by size, and how much more the largest takes than the second (1,000)."""
+    """One line: ms by size, and how much more the largest takes than 1,000 (or the smallest)."""
     cells = "".join(f"{one * 1e3:>12.1f}" for one in figures)
-    print(f"  {name:<28}{cells}   {figures[-1] / figures[min(1, len(figures) - 1)]:.2f} ×", flush=True)
+    base = SIZES.index(1_000) if 1_000 in SIZES else 0
+    print(f"  {name:<28}{cells}   {figures[-1] / figures[base]:.2f} ×", flush=True)
 
 
 def main() -> None:
