@@ -211,13 +211,16 @@ class Silent(WSGIRequestHandler):
             close()
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """A server with one consumer."""
-    site = Site(tmp_path)
+def _served(site: Site) -> Iterator[Site]:
     site.start()
     yield site
     site.stop()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A server with one consumer."""
+    yield from _served(Site(tmp_path))
 
 
 class Locked(Site):
@@ -230,19 +233,13 @@ class Locked(Site):
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[Site]:
     """A server behind a token."""
-    site = Locked(tmp_path)
-    site.start()
-    yield site
-    site.stop()
+    yield from _served(Locked(tmp_path))
 
 
 @pytest.fixture
 def prefixed(tmp_path: Path) -> Iterator[Site]:
     """The same inside somebody's own application, under /tools/queue."""
-    site = Site(tmp_path, "/tools/queue")
-    site.start()
-    yield site
-    site.stop()
+    yield from _served(Site(tmp_path, "/tools/queue"))
 
 
 @pytest.fixture(scope="session")

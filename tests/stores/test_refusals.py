@@ -42,7 +42,7 @@ def test_a_refusal_waits_for_no_disk(tmp_path: Path) -> None:
     assert entered.wait(PATIENCE)
     for id in range(1, 3 * KEPT_REJECTIONS + 1):
         bench.store.reject(rejection(id))
-    waiting = len(bench.store._journal._inbox)  # type: ignore[union-attr]
+    waiting = len(bench.store._journal._inbox)
     gate.set()
     writing.result(PATIENCE)
     bench.settle()

@@ -48,7 +48,7 @@ def test_a_refusal_lets_go_of_its_request(app: Flask, status: int, method: str, 
     held: list[weakref.ref[Any]] = []
 
     def note(_app: Flask, **_: Any) -> None:
-        held.append(weakref.ref(request._get_current_object()))  # type: ignore[attr-defined]
+        held.append(weakref.ref(request._get_current_object()))
 
     def ask() -> int:
         return app.test_client().open(path, method=method, json=body).status_code
@@ -64,7 +64,7 @@ def test_a_mismatch_lets_go_of_its_request(app: Flask) -> None:
     key = {"Idempotency-Key": "k"}
 
     def note(_app: Flask, **_: Any) -> None:
-        held.append(weakref.ref(request._get_current_object()))  # type: ignore[attr-defined]
+        held.append(weakref.ref(request._get_current_object()))
 
     def push(n: int) -> int:
         body = {"kind": "echo", "payload": {"n": n}}

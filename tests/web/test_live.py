@@ -117,14 +117,19 @@ def test_a_flood_is_told_by_a_snapshot(server, connect):
     assert (600, 100) == (told["counts"]["todo"], len(told["todo"]))
 
 
+def pushed_for(server, seconds):
+    """Push one job after the other for so long; the last one's id."""
+    end, last = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        last = server.push()["id"]
+    return last
+
+
 def test_frames_come_twenty_a_second(server, connect):
     """Under a steady stream; together they tell everything."""
     client = connect(server)
     client.next("snapshot")
-    begun = time.monotonic()
-    last = 0
-    while time.monotonic() - begun < 1.0:
-        last = server.push()["id"]
+    begun, last = time.monotonic(), pushed_for(server, 1.0)
     frames = until(client, last, "done")
     assert len(frames) <= (time.monotonic() - begun) * 20 + 2
 
@@ -142,10 +147,7 @@ def test_frames_that_cost_much_come_less_often(server, connect, monkeypatch):
     monkeypatch.setattr(Engine, "changes", costly)
     client = connect(server)
     client.next("snapshot")
-    begun = time.monotonic()
-    last = 0
-    while time.monotonic() - begun < 1.5:
-        last = server.push()["id"]
+    begun, last = time.monotonic(), pushed_for(server, 1.5)
     frames = until(client, last, "done")
     assert len(frames) <= (time.monotonic() - begun) / 0.5 + 2
 
@@ -155,10 +157,7 @@ def test_in_a_flood_a_picture_of_the_whole_comes_twice_a_second(server, connect,
     monkeypatch.setattr(Engine, "changes", lambda engine, since: None)
     client = connect(server)
     client.next("snapshot")
-    begun = time.monotonic()
-    pushed = 0
-    while time.monotonic() - begun < 1.5:
-        pushed = server.push()["id"]
+    begun, pushed = time.monotonic(), pushed_for(server, 1.5)
     seen = 1
     while client.next("snapshot")["counts"]["done"] < pushed:
         seen += 1

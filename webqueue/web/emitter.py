@@ -157,7 +157,7 @@ class Emitter:
             if told:
                 rest = min(LONGEST_REST, (time.thread_time() - spent) / SHARE)
                 period = FLOOD_PERIOD if self._flooded else PERIOD
-                self._pause.wait(max(0.0, rest, begun + period - time.monotonic()))
+                self._pause.wait(max(rest, begun + period - time.monotonic()))
 
     def _heard(self) -> int | None:
         """The number of the change up to which everybody knows; None where nobody listens."""
@@ -188,7 +188,7 @@ class Emitter:
     def _welcome(self, now: float) -> bool:
         hearing = [client for client in self._clients.values() if client.hears_all]
         new = [client for client in hearing if client.at is None and client.slow_since is None]
-        strangers = [client for client in new if not self._catch_up_with_changes(client)]
+        strangers = [client for client in new if not self._tell_what_it_missed(client)]
         if strangers:
             whole = self._whole()
             self._send(strangers, "snapshot", whole)
@@ -196,7 +196,7 @@ class Emitter:
                 client.at, client.warned = whole["seq"], _warnings(whole)
         return bool(new)
 
-    def _catch_up_with_changes(self, client: Client) -> bool:
+    def _tell_what_it_missed(self, client: Client) -> bool:
         """Tell one that was away what it missed; False where it must have a snapshot."""
         missed = None if client.since is None else self._engine.changes(client.since)
         client.since = None
