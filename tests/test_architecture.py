@@ -22,7 +22,7 @@ PARTS: dict[str, tuple[str, str]] = {
     "engine": ("engine look rings recurring demo testing", "words handlers stores running"),
     "web": ("web web.*", "words handlers stores engine"),
     "server": (
-        "web.server web.worker web.connection web.sending web.target web.sockets web.polling",
+        "web.server web.worker web.connection web.unreadable web.sending web.target web.sockets web.polling",
         "words handlers web",
     ),
     "clients": ("client watch socket_client", "words"),
@@ -42,7 +42,7 @@ CONFINED = {
     "engineio": "web.*",
     "werkzeug": "web.*",
     "jinja2": "web.*",
-    "gunicorn": "web.server web.worker web.connection",
+    "gunicorn": "web.server web.worker web.connection web.unreadable",
     "sqlite3": "stores.sqlite",
     "click": "cli web.hosting",
     "wsproto": "web.sockets socket_client",

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 from urllib.error import HTTPError
@@ -247,3 +248,24 @@ def test_only_a_trusted_proxy_is_believed(tmp_path: Path, trusted: str, status: 
         Nginx(tmp_path, server, "https", "proxy_bind 127.0.0.2;") as proxy,
     ):
         assert status == push(proxy, "/ops/mail", "send", Origin=proxy.url)[0]
+
+
+SPELLINGS: Final = (
+    "//ops/queue/{}", "///ops/queue/{}", "/ops//queue/{}", "/ops/queue//{}", "/%2Fops/queue/{}", "/ops/./queue/{}",
+    "/x/../ops/queue/{}", "/ops/queue/%2F{}", "/ops/queue/x/../{}", "/ops/mail/../queue/{}", "/ops/queue;/{}",
+)  # fmt: skip
+
+
+def test_no_other_spelling_goes_round_the_token(proxy: Nginx) -> None:
+    """nginx passes a path on as it was written, and takes it for another one itself."""
+    push, json = b'{"kind": "resize"}', {"Content-Type": "application/json"}
+    statuses: dict[str, int] = {}
+    for spelling in SPELLINGS:
+        for method, route, body in (("GET", "jobs", None), ("POST", "push-job", push)):
+            connection = HTTPConnection("127.0.0.1", proxy.port, timeout=PATIENCE)
+            connection.request(method, spelling.format(route), body, json)
+            with connection.getresponse() as answer:
+                statuses[f"{method} {spelling}"] = answer.status
+            connection.close()
+
+    assert {} == {asked: status for asked, status in statuses.items() if status not in (401, 404)}

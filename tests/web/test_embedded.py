@@ -3,7 +3,8 @@
 import threading
 
 import pytest
-from flask import Flask, abort
+from flask import Flask, abort, request
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from webqueue import Rejected, Unfit, WebQueue, current_job
 from webqueue.errors import NotRunning, SettingsError
@@ -164,10 +165,41 @@ def test_one_application_has_one_queue(serve, jobs, shop):
         WebQueue().init_app(shop)
 
 
-def test_a_prefix_starts_with_a_slash(jobs, shop):
-    """Or it is a mistake."""
-    with pytest.raises(SettingsError, match="slash"):
-        jobs.init_app(shop, "queue")
+@pytest.mark.parametrize(
+    "prefix", ["queue", "//queue", "/a//b", "/<shop>/queue", "/größe", "/a b", "/%71", "/.", "/a/../b", "/a;b", "/a?b"]
+)
+def test_a_prefix_that_can_be_written_in_several_ways_is_a_mistake(jobs, shop, prefix):
+    """The guard would look at one of them, and Flask route another."""
+    with pytest.raises(SettingsError, match="begins with a slash"):
+        jobs.init_app(shop, prefix)
+
+
+def test_what_the_guard_has_not_looked_at_is_not_answered(serve, jobs, shop):
+    """A middleware between guard and routes that changes the path leads nobody round the guard."""
+    routes = shop.wsgi_app
+
+    def rewrite(environ, start_response):
+        environ["PATH_INFO"] = environ["PATH_INFO"].replace("/old", "/queue").replace("/healthz", "/jobs")
+        return routes(environ, start_response)
+
+    shop.wsgi_app = rewrite
+    jobs.init_app(shop, "/queue", token="all")
+    server = serve(shop)
+    for path in ("/old/jobs", "/queue/healthz"):
+        answer = server.get(path)
+        assert (403, "application/problem+json") == (answer.status_code, answer.headers["Content-Type"])
+        assert "init_app" in answer.json()["detail"]
+
+
+def test_slashes_before_a_path_are_one(serve, jobs, shop):
+    """As Flask has it; the user's own pages get their paths as they are."""
+    seen = []
+    shop.before_request(lambda: seen.append(request.environ["PATH_INFO"]))
+    jobs.init_app(shop, "/queue")
+    serve(shop)
+    for path in ("//queue/healthz", "///queue/healthz", "//gone"):
+        run_wsgi_app(shop, EnvironBuilder().get_environ() | {"PATH_INFO": path})
+    assert ["/queue/healthz", "/queue/healthz", "//gone"] == seen
 
 
 @pytest.mark.parametrize(

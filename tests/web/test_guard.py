@@ -1,6 +1,9 @@
 """Who may ask, from where: a written table, over real HTTP."""
 
+from contextlib import contextmanager
+
 import pytest
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from webqueue import WebQueue
 from webqueue.web.access import COOKIE, MOST_SESSIONS, SESSION_SECONDS, Access, Sessions
@@ -257,6 +260,35 @@ def test_sessions_end():
     for _ in range(MOST_SESSIONS):
         sessions.open(Access.VIEW)
     assert Access.NONE is sessions.access(second)
+
+
+@pytest.mark.parametrize("path", [before + one for one in ("jobs", "failures", "rejections") for before in ("/", "//")])
+def test_a_list_waits_for_its_turn_however_it_is_asked_for(monkeypatch, path):
+    """Many at once are the memory of many."""
+    had = []
+
+    class Turns:
+        @contextmanager
+        def turn(self):
+            had.append(path)
+            yield
+
+    monkeypatch.setattr("webqueue.web.guard.Turns", Turns)
+    app = WebQueue(store="memory:").create_app()
+    _, status, _ = run_wsgi_app(app, EnvironBuilder().get_environ() | {"PATH_INFO": path})
+    app.extensions["webqueue"].stop(0)
+    assert ("200 OK", [path]) == (status, had)
+
+
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [("7", 415), ("0" * 30 + "7", 415), ("0", 415), ("", 415), ("000", 415), ("0" * 30 + "9" * 7, 413),
+     ("9" * 5000, 413), ("-1", 400), ("x", 400), ("1_0", 400), ("²", 400), ("7.0", 400)],
+)  # fmt: skip
+def test_a_length_is_read_whatever_server_passes_it_on(server, length, status):
+    """As the number that it is, or refused."""
+    environ = EnvironBuilder("/push-job", method="POST").get_environ() | {"CONTENT_LENGTH": length}
+    assert status == int(run_wsgi_app(server.app, environ)[1][:3])
 
 
 def test_several_applications_in_one_process(serve, closing):

@@ -100,11 +100,34 @@ def test_many_are_retried_and_cancelled_at_once(server):
     server.post("/push-jobs", [{"kind": "echo"}] * 3 + [{"kind": "fail"}] * 2)
     assert {"matched": 3, "done": 2} == server.post("/jobs/cancel", {"kind": "echo", "limit": 2}).json()
     assert {"matched": 2, "done": 2} == server.post("/jobs/retry", {"kind": "echo"}).json()
-    assert {"matched": 5, "done": 5} == server.post("/jobs/cancel").json()
+    assert {"matched": 5, "done": 5} == server.post("/jobs/cancel", {"all": True}).json()
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry", "run", "delete"])
+@pytest.mark.parametrize("body", [None, {}, {"limit": 5}, {"all": False}])
+def test_all_jobs_are_meant_only_where_it_says_so(plain, verb, body):
+    """422 that says how, and nothing has happened."""
+    plain.push(delay=60)
+    before = plain.get("/queue").json()["seq"]
+    answer = plain.post(f"/jobs/{verb}", body)
+    assert 422 == answer.status_code
+    assert ['Which jobs? Say state, kind, queue, error, or "all": true.'] == answer.json()["errors"]["_schema"]
+    assert before == plain.get("/queue").json()["seq"]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry", "run", "delete"])
+def test_a_missing_id_means_no_job(plain, verb):
+    """404, no redirect to what is for many; and by GET or DELETE that is 405, no job of this name."""
+    for path in (f"/jobs//{verb}", f"/jobs/%2F{verb}", f"/jobs///{verb}"):
+        assert 404 == plain.post(path, {"all": True}, allow_redirects=False).status_code
+    for method in ("GET", "DELETE"):
+        answer = plain.http.request(method, f"{plain.url}/jobs/{verb}")
+        assert (405, "OPTIONS, POST") == (answer.status_code, answer.headers["Allow"])
 
 
 @pytest.mark.parametrize(
-    "body", [{"nonsense": 1}, {"limit": 0}, {"limit": 10_001}, {"state": "odd"}, {"kind": 3}, {"limit": "5x"}]
+    "body",
+    [{"nonsense": 1}, {"limit": 0}, {"limit": 10_001}, {"state": "odd"}, {"kind": 3}, {"limit": "5x"}, {"all": "yes"}],
 )
 def test_a_filter_that_makes_no_sense_is_refused(plain, body):
     """422 under the field's name."""

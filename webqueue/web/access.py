@@ -23,6 +23,8 @@ SESSION: Final = "webqueue.session"
 """There too: whether that is by a session."""
 JOB: Final = "webqueue.job"
 """And the id of the one job that the request may see, where that is all."""
+JUDGED: Final = "webqueue.judged"
+"""And the path that the guard has looked at: no other is answered."""
 
 
 class Access(enum.IntEnum):

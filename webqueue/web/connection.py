@@ -1,4 +1,8 @@
-"""A client of ``webqueue run``: what has arrived of its request, and how long it may wait for what."""
+"""A client of ``webqueue run``: what has arrived of its request, and how long it may wait for what.
+
+A request that is not *large* is complete before a thread sees it, so that thread never waits for its client: whatever
+the parser would still want to read of it is refused.
+"""
 
 import io
 import re
@@ -9,6 +13,7 @@ from gunicorn import http
 from gunicorn.http.unreader import SocketUnreader
 from werkzeug.exceptions import BadRequest, RequestTimeout
 
+from webqueue.web.seats import WSGI
 from webqueue.web.sending import Socket
 
 REQUEST_DEADLINE: Final = 15.0
@@ -20,18 +25,21 @@ MAX_HEAD: Final = 32 * 1024
 MAX_GATHERED: Final = 320 * 1024
 """Bytes of a request that the main loop gathers: the largest push and its head."""
 
-_LENGTH: Final = re.compile(rb"^content-length:[ \t]*(\d{1,15})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
-_READ_ON: Final = re.compile(rb"^(transfer-encoding|expect):", re.IGNORECASE | re.MULTILINE)
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*(?=\r\n)", re.IGNORECASE)
+_READ_ON: Final = re.compile(rb"\r\n(transfer-encoding|expect):", re.IGNORECASE)
 
 
 class Unreader(SocketUnreader):  # type: ignore[misc]
-    """Reads the rest of a request, in a thread, until its deadline."""
+    """Reads the rest of a large request, in a thread, until its deadline."""
 
-    deadline = 0.0
+    deadline: float | None = None
+    """None: there is no rest."""
     buf: io.BytesIO
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        """The next bytes; raises TimeoutError past the deadline."""
+        """The next bytes. Raises BadRequest where there is no rest, TimeoutError past the deadline."""
+        if self.deadline is None:
+            raise BadRequest("The request ends too soon.")
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("The request was not complete in time.")
@@ -49,22 +57,45 @@ class Unreader(SocketUnreader):  # type: ignore[misc]
 
 
 class Body:
-    """The rest of a body that a thread reads: what goes wrong is the client's fault, and no 500."""
+    """The body of a large request, which a thread reads: what goes wrong is the client's fault, and no 500."""
 
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
-        self.failed = False
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self._reader = request.body.reader
+        self._over = False
 
     def read(self, size: int) -> bytes:
         """As gunicorn's readers. Raises RequestTimeout past the deadline, BadRequest when the body is none."""
         try:
-            return bytes(self._reader.read(size))
+            data = bytes(self._reader.read(size))
         except TimeoutError:
-            self.failed = True
             raise RequestTimeout("The request was not complete in time.") from None
         except (OSError, http.errors.ParseException) as error:
-            self.failed = True
             raise BadRequest(f"The body can't be read: {error}") from None
+        self._over = not data or getattr(self._reader, "length", None) == 0
+        return data
+
+    def leave(self) -> None:
+        """The answer begins: where the body has not been read to its end the connection ends with it, and says so."""
+        if not self._over:
+            self._request.force_close()
+
+
+def announcing_close(app: WSGI) -> WSGI:
+    """*app*, whose answers say ``Connection: close`` where it has not read the whole of a large request."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        body = environ["wsgi.input"].reader
+        if not isinstance(body, Body):
+            return app(environ, start_response)
+
+        def start(*arguments: Any) -> Any:
+            body.leave()
+            return start_response(*arguments)
+
+        return app(environ, start)
+
+    return answer
 
 
 class Connection:
@@ -97,8 +128,7 @@ class Connection:
         if end < 0:
             return
         head = bytes(self.buffer[: end + 2])
-        length = _LENGTH.search(head)
-        self.needed = end + 4 + (int(length[1]) if length else 0)
+        self.needed = end + 4 + _announced(head)
         self.large = self.needed > MAX_GATHERED or _READ_ON.search(head) is not None
 
     @property
@@ -114,7 +144,7 @@ class Connection:
     def hand_over(self) -> None:
         """Give what has arrived to the parser; the thread's from now on."""
         self.parser.unreader.unread(bytes(self.buffer))
-        self.parser.unreader.deadline = self.since + REQUEST_DEADLINE
+        self.parser.unreader.deadline = self.since + REQUEST_DEADLINE if self.large else None
         self.buffer.clear()
         self.searched = self.needed = 0
 
@@ -125,6 +155,15 @@ class Connection:
         rest = self.parser.unreader.rest()
         if rest:
             self.arrived(rest)
+
+
+def _announced(head: bytes) -> int:
+    """Bytes of the body that *head* announces; 0 where it announces none, or as the parser will not have it."""
+    lengths = _LENGTH.findall(head)
+    try:
+        return int(lengths[0]) if len(lengths) == 1 else 0
+    except ValueError:  # Python reads no number of thousands of digits
+        return 0
 
 
 class Waiting(dict[Connection, float]):

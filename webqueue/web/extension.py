@@ -1,5 +1,6 @@
 """``WebQueue``: a registry of handlers that becomes a queue inside a Flask application."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
@@ -23,6 +24,9 @@ from webqueue.web.guard import Guard, Ours
 from webqueue.web.live import Live
 from webqueue.web.routes import NAME, blueprint
 from webqueue.web.seats import Seats
+
+# No placeholders, nothing that is written in several ways: the guard compares it letter by letter.
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -167,6 +171,8 @@ def _plain(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked_prefix(prefix: str) -> str:
-    if prefix and not prefix.startswith("/"):
-        raise SettingsError(f"url_prefix is written /queue; {prefix!r} has no slash before it.")
-    return prefix.rstrip("/")
+    bare = prefix.rstrip("/")
+    if not _PREFIX.fullmatch(bare) or {".", ".."} & set(bare.split("/")):
+        wanted = "begins with a slash, as /ops/queue, and is made of letters, digits and -._~"
+        raise SettingsError(f"url_prefix {wanted}; {prefix!r} is not.")
+    return bare

@@ -1,6 +1,7 @@
 """The outermost WSGI middleware: who may ask, from where, and how much. It covers the sockets, which bypass Flask.
 
-Only paths of ours are looked at; a page of the user's application passes untouched.
+Only paths of ours are looked at; a page of the user's application passes untouched. A path is put into the form in
+which Flask routes it before anything looks at it, and the blueprint answers no other than the one that was looked at.
 """
 
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from urllib.parse import parse_qs
 
 from flask import Flask
 from werkzeug.exceptions import (
+    BadRequest,
     Forbidden,
     HTTPException,
     InternalServerError,
@@ -18,10 +20,11 @@ from werkzeug.exceptions import (
     default_exceptions,
 )
 from werkzeug.routing import MapAdapter
+from werkzeug.wsgi import get_path_info
 
 from webqueue.settings import Settings
 from webqueue.web import problems
-from webqueue.web.access import ACCESS, JOB, SESSION, Access, Keys
+from webqueue.web.access import ACCESS, JOB, JUDGED, SESSION, Access, Keys
 from webqueue.web.incoming import BULK_BYTES, PUSH_BYTES
 from webqueue.web.origins import Hosts, Origins
 from webqueue.web.routes import NAME
@@ -37,6 +40,7 @@ HEADERS: Final = [
     ("Cross-Origin-Resource-Policy", "same-origin"),
 ]
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SOCKETS: Final = "/socket.io/"
 OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
 """What needs no token, beside the assets."""
 FOR_VIEWERS: Final = frozenset({"/login", "/logout"})
@@ -60,12 +64,13 @@ class Guard:
         self.origins = Origins(settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
+        path = routed_path(environ)
         if not self._ours.has(path, environ["REQUEST_METHOD"]):
             return self._app(environ, start_response)
+        self._send_to(path, environ)
         route = path[len(self._ours.prefix) :]
         try:
-            if route == "/socket.io" or route.startswith("/socket.io/"):
+            if route.startswith(SOCKETS):
                 return self._join(environ, start_response)
             self._check(environ, route)
             if route in LISTS:
@@ -97,9 +102,13 @@ class Guard:
             return
         if environ["REQUEST_METHOD"] in {"GET", "HEAD"} and "text/html" in environ.get("HTTP_ACCEPT", ""):
             environ[REFUSED] = True
-            environ["PATH_INFO"] = f"{self._ours.prefix}/login"
+            self._send_to(f"{self._ours.prefix}/login", environ)
             return
         raise Unauthorized("A token is needed: Authorization: Bearer TOKEN.")
+
+    def _send_to(self, path: str, environ: Environ) -> None:
+        """From now on *environ* asks for *path* and nothing else."""
+        environ["PATH_INFO"] = environ[JUDGED] = path.encode().decode("latin-1")
 
     def _narrow(self, environ: Environ, route: str, job: int) -> None:
         """Who has a token for one job reads that job and its log, as JSON: a page of ours shows more than a job."""
@@ -154,7 +163,7 @@ class Ours:
     def has(self, path: str, method: str) -> bool:
         """Whether *path* is ours."""
         if self._adapter is not None:
-            return path.startswith("/socket.io") or self._routed(self._adapter, path, method)
+            return path.startswith(SOCKETS) or self._routed(self._adapter, path, method)
         return path.startswith(self._below) or path == self.prefix
 
     def _routed(self, adapter: MapAdapter, path: str, method: str) -> bool:
@@ -167,9 +176,17 @@ class Ours:
         return str(endpoint).startswith(NAME + ".")
 
 
+def routed_path(environ: Environ) -> str:
+    """The path of a request as Flask routes it: as text, and whatever slashes it begins with are one."""
+    return "/" + get_path_info(environ).lstrip("/")
+
+
 def _check_length(environ: Environ, limit: int) -> None:
-    length = environ.get("CONTENT_LENGTH") or "0"
-    if not length.isdecimal() or int(length[:16]) > limit:
+    length = (environ.get("CONTENT_LENGTH") or "0").lstrip("0")
+    if length and not length.isdecimal():
+        raise BadRequest("The Content-Length is no number.")
+    # Its digits are counted first: Python reads no number of thousands of them.
+    if length and (len(length) > len(str(limit)) or int(length) > limit):
         raise RequestEntityTooLarge(f"The body is too large: {limit} bytes at most.")
 
 

@@ -17,6 +17,7 @@ from webqueue.strictjson import MAX_INTEGER
 from webqueue.version import VERSION
 from webqueue.web.problems import MEDIA_TYPE
 from webqueue.web.schemas import (
+    CHOSEN_BY,
     BulkFilter,
     CancelBody,
     ChartsQuery,
@@ -97,6 +98,13 @@ class Call:
 
 JOB, PAGE, QUEUE, PUSH = _ref("Job"), PageQuery(), _ref("Queue"), json_schema(PushSchema())
 DONE = _object(matched=WHOLE, done=WHOLE)
+WHICH: Final = {
+    **json_schema(BulkFilter()),
+    "anyOf": [
+        *({"required": [name]} for name in CHOSEN_BY),
+        {"required": ["all"], "properties": {"all": {"const": True}}},
+    ],
+}
 LINES = _object(lines=_array(_object(at=TIME, level=TEXT, message=TEXT)), next=CURSOR)
 TOLD = _object(accepted=_array(_object(index=WHOLE, id=WHOLE)), rejected=_array(_object(index=WHOLE, errors=ERRORS)))
 BODY: Final = (400, 413, 415, 422)
@@ -133,10 +141,10 @@ CALLS: Final[Mapping[str, Call]] = {
     "cancel_job": Call({200: JOB}, body=json_schema(CancelBody()), headers=SEEN, refusals=(404, 409, 412, *BODY)),
     "retry_job": Call({202: JOB}, headers=SEEN, refusals=(400, 404, 409, 412)),
     "run_job": Call({202: JOB}, headers=SEEN, refusals=(400, 404, 409, 412)),
-    "run_jobs": Call({200: DONE}, body=json_schema(BulkFilter()), refusals=BODY),
-    "forget_jobs": Call({200: DONE}, body=json_schema(BulkFilter()), refusals=BODY),
-    "retry_jobs": Call({200: DONE}, body=json_schema(BulkFilter()), refusals=BODY),
-    "cancel_jobs": Call({200: DONE}, body=json_schema(BulkFilter()), refusals=BODY),
+    "run_jobs": Call({200: DONE}, body=WHICH, body_needed=True, refusals=BODY),
+    "forget_jobs": Call({200: DONE}, body=WHICH, body_needed=True, refusals=BODY),
+    "retry_jobs": Call({200: DONE}, body=WHICH, body_needed=True, refusals=BODY),
+    "cancel_jobs": Call({200: DONE}, body=WHICH, body_needed=True, refusals=BODY),
     "list_rejections": Call({200: _object(rejections=_array(_ref("Rejection")), next=CURSOR)}, PAGE, refusals=(422,)),
     "show_queue": Call({200: QUEUE}),
     "pause_queue": Call({200: QUEUE}, body=json_schema(PauseBody()), refusals=BODY),
@@ -160,7 +168,7 @@ def document(rules: Iterable[Rule], prefix: str, server: str, summaries: Mapping
         call = CALLS.get(rule.endpoint.rpartition(".")[2])
         if call is None:
             continue
-        path = re.sub(r"<(\w+)>", r"{\1}", rule.rule[len(prefix) :])
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule[len(prefix) :])
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             paths.setdefault(path, {})[method.lower()] = _operation(rule, call, summaries.get(rule.endpoint, ""))
     made: Document = {

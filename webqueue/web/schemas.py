@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from webqueue.job import State
 from webqueue.rings import LENGTHS
@@ -83,14 +83,24 @@ class WaitQuery(Query):
     wait = fields.Float(validate=validate.Range(0), load_default=None)
 
 
+CHOSEN_BY = ("state", "kind", "queue", "error")
+"""What jobs may have in common."""
+
+
 class BulkFilter(Schema):
-    """Which jobs are retried or cancelled at once."""
+    """Which jobs are retried, cancelled, run or deleted at once; all of them only where it says so."""
 
     state = _state()
     kind = _name()
     queue = _name()
     error = fields.String(validate=validate.Length(min=1, max=NAME_LENGTH))
+    all = fields.Boolean(truthy={True}, falsy={False}, load_default=False)
     limit = fields.Integer(strict=True, validate=validate.Range(1, 10_000), load_default=1000)
+
+    @validates_schema
+    def _says_which(self, data: dict[str, Any], **_: Any) -> None:
+        if not data["all"] and not data.keys() & set(CHOSEN_BY):
+            raise ValidationError(f'Which jobs? Say {", ".join(CHOSEN_BY)}, or "all": true.')
 
 
 class PauseBody(Schema):

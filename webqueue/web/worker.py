@@ -31,26 +31,20 @@ from typing import Any, Final
 
 from gunicorn import http, util
 from gunicorn.workers import gthread
-from werkzeug.exceptions import (
-    BadRequest,
-    HTTPException,
-    RequestHeaderFieldsTooLarge,
-    RequestTimeout,
-    ServiceUnavailable,
-)
+from werkzeug.exceptions import HTTPException, RequestHeaderFieldsTooLarge, ServiceUnavailable
 
 from webqueue.errors import WebqueueError
 from webqueue.web import sockets
-from webqueue.web.connection import READ, REQUEST_DEADLINE, Body, Connection, Waiting
+from webqueue.web.connection import READ, REQUEST_DEADLINE, Body, Connection, Waiting, announcing_close
 from webqueue.web.sending import ANSWER_DEADLINE, Socket, refusal
 from webqueue.web.turns import MOST_LISTS
+from webqueue.web.unreadable import refusal_of
 
 MOST_UNSENT: Final = 64 * 1024 * 1024
 """Bytes of answers that may wait for their readers; beyond that who has been reading for longest is cut."""
 IDLE_DEADLINE: Final = 75.0
 """Seconds that a connection is kept for the next request."""
 CLOSING_DEADLINE: Final = 2.0
-DRAIN_DEADLINE: Final = 5.0
 LAST_ANSWERS: Final = 3.0
 """Seconds that requests which are being answered get once the engine has stopped."""
 LAST_RESORT: Final = 10.0
@@ -127,6 +121,8 @@ class Threads:
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     """The process that serves. It ends when the engine has come to rest after SIGTERM or SIGINT, or alone."""
 
+    wsgi: Any
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.lifeline = os.pipe()
@@ -178,6 +174,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             sys.stderr.flush()
             sys.exit(3)
         self.engine = self.wsgi.extensions["webqueue"]
+        self.wsgi = announcing_close(self.wsgi)
         settings = self.engine.settings
         # What may hold a thread for long has a share each; the rest is left for what is quick.
         self.threads_for_uploads = settings.http_threads // 4
@@ -304,10 +301,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _refuse(self, connection: Connection, error: HTTPException) -> None:
         connection.kept = False
-        try:
-            connection.sock.sendall(refusal(error))
-        except OSError:
-            connection.sock.drop()
+        _tell(connection.sock, error)
         self._deliver(connection)
 
     # -- answers
@@ -389,21 +383,27 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         request = None
         try:
             request = next(conn.parser)
-            body = Body(request.body.reader) if conn.large else None
-            if body is not None:
-                request.body.reader = body
-            if not self.handle_request(request, conn) or (body is not None and body.failed):
-                return False
-            # What the application did not read of the body is not the next request.
-            return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_DEADLINE))
+            if conn.large:
+                request.body.reader = Body(request)
+            # What the application did not read of the body is not the next request; all of it is there.
+            return bool(self.handle_request(request, conn) and conn.parser.finish_body())
         except (http.errors.NoMoreData, StopIteration):
             conn.sock.drop()  # the client is gone, or it was a WebSocket and that has ended
-        except (OSError, BadRequest, RequestTimeout) as error:
+        except OSError as error:
             conn.sock.drop()
             self.log.debug("The client is gone, or too slow: %s", error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - gunicorn's own answer to it, which logs the traceback
             self.handle_error(request, conn.sock, conn.client, error)
         return False
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what is no request; what is not the client's fault gunicorn logs, and answers itself."""
+        refused = refusal_of(exc)
+        if refused is None:
+            super().handle_error(req, client, addr, exc)
+        else:
+            self.log.debug("Refused: %s", refused)
+            _tell(client, refused)
 
     # -- end
 
@@ -465,6 +465,14 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.method_queue.close()
         for listener in self.sockets:
             listener.close()
+
+
+def _tell(sock: Socket, error: HTTPException) -> None:
+    """Send the whole answer for *error*, or keep it to be sent."""
+    try:
+        sock.sendall(refusal(error))
+    except OSError:
+        sock.drop()
 
 
 def _raise_descriptors() -> int:

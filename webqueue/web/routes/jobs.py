@@ -20,7 +20,7 @@ from webqueue.web.answers import answer, job_answer, job_url, jobs_answer
 from webqueue.web.current import current_engine, current_prefix
 from webqueue.web.incoming import MOST_WAIT, as_words, job_id, read_filter, read_query, seen_revision
 from webqueue.web.page import prefers_page, render
-from webqueue.web.schemas import SHOWN, BulkFilter, CancelBody, JobsQuery, LogQuery, WaitQuery
+from webqueue.web.schemas import CHOSEN_BY, SHOWN, BulkFilter, CancelBody, JobsQuery, LogQuery, WaitQuery
 from webqueue.web.search import MOST_MATCHING, MOST_SAID, Unclear, as_filter, as_text, parse
 
 _JOBS, _LOG, _WAIT, _BULK, _CANCEL = JobsQuery(), LogQuery(), WaitQuery(), BulkFilter(), CancelBody()
@@ -201,26 +201,28 @@ def forget_job(id: str) -> Response:
 
 def retry_jobs() -> Response:
     """All that match are retried, oldest first."""
-    wanted = read_filter(_BULK)
-    return _bulk(*current_engine().retry_all(wanted, wanted.pop("limit")))
+    return _bulk(*current_engine().retry_all(*_wanted()))
 
 
 def cancel_jobs() -> Response:
     """All that match are cancelled, oldest first."""
-    wanted = read_filter(_BULK)
-    return _bulk(*current_engine().cancel_all(wanted, wanted.pop("limit"), who=request.remote_addr))
+    return _bulk(*current_engine().cancel_all(*_wanted(), who=request.remote_addr))
 
 
 def run_jobs() -> Response:
     """All scheduled ones that match wait in todo at once, oldest first."""
-    wanted = read_filter(_BULK)
-    return _bulk(*current_engine().run_all(wanted, wanted.pop("limit")))
+    return _bulk(*current_engine().run_all(*_wanted()))
 
 
 def forget_jobs() -> Response:
     """All finished ones that match are forgotten, oldest first."""
+    return _bulk(*current_engine().forget_all(*_wanted()))
+
+
+def _wanted() -> tuple[dict[str, Any], int]:
+    """What the jobs that are asked for have in common, and how many of them at the most."""
     wanted = read_filter(_BULK)
-    return _bulk(*current_engine().forget_all(wanted, wanted.pop("limit")))
+    return {name: wanted[name] for name in CHOSEN_BY if name in wanted}, wanted["limit"]
 
 
 def _bulk(matched: int, done: int) -> Response:
@@ -231,12 +233,12 @@ ROUTES = [
     ("GET", "/jobs", list_jobs),
     ("POST", "/jobs/retry", retry_jobs),
     ("POST", "/jobs/cancel", cancel_jobs),
-    ("GET", "/jobs/<id>", show_job),
-    ("DELETE", "/jobs/<id>", forget_job),
-    ("GET", "/jobs/<id>/log", show_log),
-    ("POST", "/jobs/<id>/cancel", cancel_job),
-    ("POST", "/jobs/<id>/retry", retry_job),
-    ("POST", "/jobs/<id>/run", run_job),
+    ("GET", "/jobs/<webqueue_id:id>", show_job),
+    ("DELETE", "/jobs/<webqueue_id:id>", forget_job),
+    ("GET", "/jobs/<webqueue_id:id>/log", show_log),
+    ("POST", "/jobs/<webqueue_id:id>/cancel", cancel_job),
+    ("POST", "/jobs/<webqueue_id:id>/retry", retry_job),
+    ("POST", "/jobs/<webqueue_id:id>/run", run_job),
     ("POST", "/jobs/run", run_jobs),
     ("POST", "/jobs/delete", forget_jobs),
 ]
