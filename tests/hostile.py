@@ -24,10 +24,21 @@ QUICK = 1.0
 MOST_CHANGES = 500
 """After more than so many changes at once a snapshot may be sent instead."""
 MOST_STALLED = 3.0
-"""Seconds of a push that may be the machine's own: what a hostile client blocks, it blocks for longer."""
+"""Seconds that may be the machine's own: what a hostile client blocks, it blocks for longer."""
 SNAPSHOT = -1
 NAMESPACE = "/queue"
 TEXT, BINARY, MORE = 1, 2, 0
+
+
+class Stopwatch:
+    """Seconds since it was made, but for those (MOST_STALLED at most) for which a busy machine made somebody wait."""
+
+    def __init__(self) -> None:
+        self._began, self._stalled = time.monotonic(), _stalled()
+
+    def seconds(self) -> float:
+        """So many until now."""
+        return time.monotonic() - self._began - min(_stalled() - self._stalled, MOST_STALLED)
 
 
 def frame(opcode: int, payload: bytes, *, last: bool = True, flags: int = 0, size: int | None = None) -> bytes:
@@ -89,11 +100,11 @@ class Raw:
 
     def seconds_until_cut(self) -> float:
         """Read until the server has ended the connection; who still sends is woken."""
-        began = time.monotonic()
+        watch = Stopwatch()
         with contextlib.suppress(ConnectionResetError):
             while self.socket.recv(65536):
                 pass
-        seconds = time.monotonic() - began
+        seconds = watch.seconds()
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         return seconds
@@ -160,7 +171,7 @@ class Witness:
         self._pusher = threading.Thread(target=self._push, daemon=True)
         self._over = threading.Event()
         self.slowest = 0.0
-        """Seconds that the slowest push took, but for those for which a busy machine made it wait (MOST_STALLED)."""
+        """Seconds that the slowest push took, by a Stopwatch."""
         self.statuses = set[int]()
         self.missed: list[str] = []
         """What an undisturbed client does not see: holes between frames, needless snapshots, an end."""
@@ -191,10 +202,9 @@ class Witness:
 
     def _push(self) -> None:
         while not self.statuses or not self._over.wait(0.05):
-            began, stalled = time.monotonic(), _stalled()
+            watch = Stopwatch()
             self.statuses.add(self._server.call("POST", "/push-job", {"kind": "echo"})[0])
-            seconds = time.monotonic() - began
-            self.slowest = max(self.slowest, seconds - min(_stalled() - stalled, MOST_STALLED))
+            self.slowest = max(self.slowest, watch.seconds())
 
     def _wait_for(self, seq: int) -> None:
         with self._heard:

@@ -5,13 +5,26 @@ import gzip
 import json
 import random
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.hostile import BINARY, MIB, MORE, QUICK, TEXT, Plain, Poller, Raw, Witness, forget_peak, frame, peak
+from tests.hostile import (
+    BINARY,
+    MIB,
+    MORE,
+    QUICK,
+    TEXT,
+    Plain,
+    Poller,
+    Raw,
+    Stopwatch,
+    Witness,
+    forget_peak,
+    frame,
+    peak,
+)
 from tests.servers import PATIENCE, Server
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
@@ -70,17 +83,17 @@ def _deflate_bomb(server: Server) -> float:
 
 
 def _gzip_bomb(server: Server) -> float:
-    headers, began = ("Content-Type: application/json", "Content-Encoding: gzip"), time.monotonic()
+    headers, watch = ("Content-Type: application/json", "Content-Encoding: gzip"), Stopwatch()
     for path in ("/push-job", "/push-jobs"):
         assert 400 == Plain(server, "POST", path, GZIPPED, *headers).status()
-    return time.monotonic() - began
+    return watch.seconds()
 
 
 def _polled(body: bytes, *headers: str) -> Callable[[Server], float]:
     def attack(server: Server) -> float:
-        client, began = Poller(server), time.monotonic()
+        client, watch = Poller(server), Stopwatch()
         assert (400, 400) == (client.post(body, *headers).status(), client.poll().status())
-        return time.monotonic() - began
+        return watch.seconds()
 
     return attack
 
