@@ -258,14 +258,14 @@ SPELLINGS: Final = (
 
 def test_no_other_spelling_goes_round_the_token(proxy: Nginx) -> None:
     """nginx passes a path on as it was written, and takes it for another one itself."""
-    push, json = b'{"kind": "resize"}', {"Content-Type": "application/json"}
+    asked = (("GET", "jobs", None), ("POST", "push-job", b'{"kind": "resize"}'))
     statuses: dict[str, int] = {}
     for spelling in SPELLINGS:
-        for method, route, body in (("GET", "jobs", None), ("POST", "push-job", push)):
+        for method, route, body in asked:
             connection = HTTPConnection("127.0.0.1", proxy.port, timeout=PATIENCE)
-            connection.request(method, spelling.format(route), body, json)
+            connection.request(method, spelling.format(route), body, {"Content-Type": "application/json"})
             with connection.getresponse() as answer:
                 statuses[f"{method} {spelling}"] = answer.status
             connection.close()
 
-    assert {} == {asked: status for asked, status in statuses.items() if status not in (401, 404)}
+    assert {} == {request: status for request, status in statuses.items() if status not in (401, 404)}

@@ -64,10 +64,10 @@ class Guard:
         self.origins = Origins(settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path = routed_path(environ)
+        path = _routed_path(environ)
         if not self._ours.has(path, environ["REQUEST_METHOD"]):
             return self._app(environ, start_response)
-        self._send_to(path, environ)
+        _send_to(path, environ)
         route = path[len(self._ours.prefix) :]
         try:
             if route.startswith(SOCKETS):
@@ -102,13 +102,9 @@ class Guard:
             return
         if environ["REQUEST_METHOD"] in {"GET", "HEAD"} and "text/html" in environ.get("HTTP_ACCEPT", ""):
             environ[REFUSED] = True
-            self._send_to(f"{self._ours.prefix}/login", environ)
+            _send_to(f"{self._ours.prefix}/login", environ)
             return
         raise Unauthorized("A token is needed: Authorization: Bearer TOKEN.")
-
-    def _send_to(self, path: str, environ: Environ) -> None:
-        """From now on *environ* asks for *path* and nothing else."""
-        environ["PATH_INFO"] = environ[JUDGED] = path.encode().decode("latin-1")
 
     def _narrow(self, environ: Environ, route: str, job: int) -> None:
         """Who has a token for one job reads that job and its log, as JSON: a page of ours shows more than a job."""
@@ -176,17 +172,22 @@ class Ours:
         return str(endpoint).startswith(NAME + ".")
 
 
-def routed_path(environ: Environ) -> str:
+def _routed_path(environ: Environ) -> str:
     """The path of a request as Flask routes it: as text, and whatever slashes it begins with are one."""
     return "/" + get_path_info(environ).lstrip("/")
 
 
+def _send_to(path: str, environ: Environ) -> None:
+    """From now on *environ* asks for *path* and nothing else."""
+    environ["PATH_INFO"] = environ[JUDGED] = path.encode().decode("latin-1")
+
+
 def _check_length(environ: Environ, limit: int) -> None:
-    length = (environ.get("CONTENT_LENGTH") or "0").lstrip("0")
-    if length and not length.isdecimal():
+    length = environ.get("CONTENT_LENGTH", "").lstrip("0") or "0"
+    if not length.isdecimal():
         raise BadRequest("The Content-Length is no number.")
     # Its digits are counted first: Python reads no number of thousands of them.
-    if length and (len(length) > len(str(limit)) or int(length) > limit):
+    if len(length) > len(str(limit)) or int(length) > limit:
         raise RequestEntityTooLarge(f"The body is too large: {limit} bytes at most.")
 
 

@@ -99,7 +99,7 @@ class BulkFilter(Schema):
 
     @validates_schema
     def _says_which(self, data: dict[str, Any], **_: Any) -> None:
-        if not data["all"] and not data.keys() & set(CHOSEN_BY):
+        if not data["all"] and data.keys().isdisjoint(CHOSEN_BY):
             raise ValidationError(f'Which jobs? Say {", ".join(CHOSEN_BY)}, or "all": true.')
 
 

@@ -1,9 +1,10 @@
 """All routes. A new resource is a module with a table ROUTES of (method, path, view), and its name in MODULES."""
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from flask import Blueprint, request
+from flask.blueprints import BlueprintSetupState
 from marshmallow import ValidationError
 from werkzeug.exceptions import Forbidden, default_exceptions
 from werkzeug.routing import BaseConverter
@@ -64,7 +65,7 @@ def blueprint(static_path: str = "/static") -> Blueprint:
     return made
 
 
-def _know_ids(state: Any) -> None:
+def _know_ids(state: BlueprintSetupState) -> None:
     state.app.url_map.converters["webqueue_id"] = IdConverter
 
 
